@@ -1,1 +1,22 @@
-//! Placeholder: being built.
+// SPDX-License-Identifier: Apache-2.0
+//! What a hook, a host and a package agree on: the table of hook points, environment names, exit
+//! codes, the configuration file and the records of a run. Data and serde; nothing here touches a
+//! process, the disk or libvirt.
+#![forbid(unsafe_code)]
+
+mod catalogue;
+mod config;
+mod entry;
+pub mod env;
+pub mod exit;
+mod point;
+mod report;
+mod toml_error;
+mod units;
+
+pub use catalogue::Catalogue;
+pub use config::{Config, HookConfig, PointConfig};
+pub use point::{Failure, Origin, Output, PayloadKind, Point, Properties, Subject, User, Variable};
+pub use report::{Report, RunRecord, SkippedRecord, Verdict};
+pub use toml_error::TomlError;
+pub use units::{parse_duration, parse_size};

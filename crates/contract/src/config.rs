@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `/etc/virt-hooks/config.toml`.
+
+use crate::toml_error::TomlError;
+use crate::units::{deserialize_duration, deserialize_size};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The configuration of a host. Every key may be left out; without a file all are.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Directories with one sub-directory per hook point. A later one overrides an earlier one.
+    pub hooks_dirs: Option<Vec<PathBuf>>,
+    /// Where payload files live while an event runs.
+    pub run_dir: Option<PathBuf>,
+    /// Where records are kept.
+    pub state_dir: Option<PathBuf>,
+    /// Where this host's own hook points are described.
+    pub points_dir: Option<PathBuf>,
+    /// The directory that holds `<vm id>/launchflags` (VDSM: `/run/vdsm`).
+    pub launch_flags_dir: Option<PathBuf>,
+    /// The directory with the Python module `hooking`.
+    pub python_dir: Option<PathBuf>,
+    /// The user that hooks of agent points run as when the engine runs as root; unset: the engine's own.
+    pub hook_user: Option<String>,
+    /// The largest payload a hook may leave, such as `"64MiB"`.
+    #[serde(default, deserialize_with = "deserialize_size")]
+    pub payload_limit: Option<u64>,
+    /// How much of a hook's standard error is kept, such as `"64KiB"`: half from its head, half from its tail.
+    #[serde(default, deserialize_with = "deserialize_size")]
+    pub stderr_limit: Option<u64>,
+    /// The deadline of every hook, such as `"30s"`, in place of the points' own.
+    #[serde(default, deserialize_with = "deserialize_duration")]
+    pub timeout: Option<Duration>,
+    /// How long a hook has between TERM and KILL once its deadline has passed.
+    #[serde(default, deserialize_with = "deserialize_duration")]
+    pub grace: Option<Duration>,
+    /// Names of custom properties whose values are secrets, beside those whose name says so.
+    #[serde(default)]
+    pub secret_properties: Vec<String>,
+    /// Settings per hook point.
+    #[serde(default)]
+    pub points: BTreeMap<String, PointConfig>,
+    /// Settings per hook, by file name (`50_smbios`).
+    #[serde(default)]
+    pub hooks: BTreeMap<String, HookConfig>,
+}
+
+/// Settings of one hook point.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct PointConfig {
+    /// The deadline of each hook at this point.
+    #[serde(default, deserialize_with = "deserialize_duration")]
+    pub timeout: Option<Duration>,
+}
+
+/// Settings of one hook.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct HookConfig {
+    /// The deadline of this hook, at every point.
+    #[serde(default, deserialize_with = "deserialize_duration")]
+    pub timeout: Option<Duration>,
+}
+
+impl Config {
+    /// Reads a configuration; `file` only names it in errors.
+    ///
+    /// # Errors
+    /// Not TOML, an unknown key, or a value of the wrong type: with file, line, column and the key.
+    pub fn parse(file: &str, text: &str) -> Result<Self, TomlError> {
+        toml::from_str(text).map_err(|e| TomlError::new(file, text, &e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        Config::parse("config.toml", text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_whole_configuration() {
+        let c = Config::parse(
+            "config.toml",
+            "hooks_dirs = [\"/a\", \"/b\"]\npayload_limit = \"1MiB\"\ngrace = \"2s\"\n\
+             [points.before_vm_start]\ntimeout = \"30s\"\n[hooks.50_smbios]\ntimeout = \"1s\"\n",
+        )
+        .unwrap();
+        assert_eq!(c.payload_limit, Some(1 << 20));
+        assert_eq!(c.points["before_vm_start"].timeout, Some(Duration::from_secs(30)));
+        assert_eq!(c.hooks["50_smbios"].timeout, Some(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn an_empty_file_is_all_defaults() {
+        assert_eq!(Config::parse("config.toml", "").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn mistakes_are_placed_and_named() {
+        assert_eq!(
+            error("\n[points.before_vm_start]\ntimout = \"30s\"\n"),
+            "config.toml:3:1: unknown key \"timout\": did you mean \"timeout\"?"
+        );
+        assert_eq!(
+            error("run_dir = 7\n"),
+            "config.toml:1:11: key \"run_dir\": invalid type: integer `7`, expected path string"
+        );
+        assert_eq!(
+            error("grace = \"soon\"\n").split(": ").take(3).collect::<Vec<_>>().join(": "),
+            "config.toml:1:9: key \"grace\": \"soon\" is not a duration like \"30s\""
+        );
+        assert!(error("hooks_dirs = [\n").starts_with("config.toml:"));
+        assert!(error("zzzzzzzzz = 1\n").contains("known here are hooks_dirs, run_dir"));
+    }
+}

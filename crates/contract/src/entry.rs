@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The written form of a hook point: one `[[point]]` table.
+//!
+//! The build script reads `points.toml` with these types and so does a host that reads
+//! `/etc/virt-hooks/points.d/*.toml`: one format, one parser.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// A file of hook points.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct File {
+    pub(crate) point: Vec<Entry>,
+}
+
+/// One `[[point]]` table. Only `name` and `summary` must be written; the rest follows the name.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Entry {
+    pub(crate) name: String,
+    pub(crate) summary: String,
+    #[serde(default)]
+    pub(crate) operation: String,
+    #[serde(default)]
+    pub(crate) when: String,
+    #[serde(default)]
+    pub(crate) subject: Subject,
+    #[serde(default)]
+    pub(crate) payload: Payload,
+    #[serde(default)]
+    pub(crate) content: String,
+    #[serde(default)]
+    pub(crate) empty: bool,
+    #[serde(default)]
+    pub(crate) default: String,
+    #[serde(default)]
+    pub(crate) same_uuid: bool,
+    pub(crate) failure: Option<Failure>,
+    pub(crate) output: Option<Output>,
+    #[serde(default)]
+    pub(crate) user: User,
+    pub(crate) properties: Option<Properties>,
+    #[serde(default = "two_minutes", with = "deadline")]
+    pub(crate) deadline: std::time::Duration,
+    #[serde(default)]
+    pub(crate) since: String,
+    #[serde(default)]
+    pub(crate) variables: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(crate) notes: Vec<String>,
+}
+
+fn two_minutes() -> std::time::Duration {
+    std::time::Duration::from_secs(120)
+}
+
+mod deadline {
+    use serde::{Deserialize, Deserializer, de::Error};
+    use std::time::Duration;
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(d)?;
+        humantime::parse_duration(&text)
+            .map_err(|e| D::Error::custom(format_args!("\"{text}\" is not a duration like \"30s\": {e}")))
+    }
+}
+
+macro_rules! words {
+    ($name:ident: $($variant:ident),+) => {
+        #[derive(Deserialize, Clone, Copy, Debug, Default)]
+        #[serde(rename_all = "lowercase")]
+        pub(crate) enum $name { #[default] $($variant),+ }
+    };
+}
+
+words!(Subject: Vm, Device, Host);
+words!(Payload: Xml, Json, None);
+words!(Failure: Veto, Advisory);
+words!(Output: Used, Ignored);
+words!(User: Agent, Root);
+words!(Properties: None, Vm, Device);
