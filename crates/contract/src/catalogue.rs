@@ -90,16 +90,14 @@ impl From<Entry> for Point {
             },
             failure: match e.failure {
                 Some(entry::Failure::Veto) => Failure::Veto,
-                Some(entry::Failure::Advisory) => Failure::Advisory,
                 None if before => Failure::Veto,
-                None => Failure::Advisory,
+                Some(entry::Failure::Advisory) | None => Failure::Advisory,
             },
             output: match e.output {
                 Some(entry::Output::Used) => Output::Used,
-                Some(entry::Output::Ignored) => Output::Ignored,
                 // A host adds a point because its own program fires it: let it have the result.
                 None if before => Output::Used,
-                None => Output::Ignored,
+                Some(entry::Output::Ignored) | None => Output::Ignored,
             },
             user: match e.user {
                 entry::User::Agent => User::Agent,

@@ -153,3 +153,30 @@ words! {
         Host = "host",
     }
 }
+
+impl Point {
+    /// A point that stands in no table: a directory somebody made, or a name given on a command line.
+    pub fn unknown(name: &str) -> Self {
+        Self {
+            name: name.to_owned().into(),
+            summary: "".into(),
+            operation: "".into(),
+            when: "".into(),
+            subject: Subject::Vm,
+            payload: PayloadKind::Xml,
+            content: "".into(),
+            may_be_empty: true,
+            default_payload: "".into(),
+            same_uuid: false,
+            failure: if name.starts_with("before_") { Failure::Veto } else { Failure::Advisory },
+            output: Output::Used,
+            user: User::Agent,
+            properties: Properties::Device,
+            deadline: Duration::from_secs(120),
+            since: "".into(),
+            variables: Cow::Borrowed(&[]),
+            notes: Cow::Borrowed(&[]),
+            origin: Origin::Host,
+        }
+    }
+}

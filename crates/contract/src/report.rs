@@ -64,6 +64,9 @@ pub struct RunRecord {
     pub stderr: String,
     /// Whether it changed the payload.
     pub changed: bool,
+    /// SHA-256 of the payload before and after it, in hexadecimal; only where it changed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<[String; 2]>,
     /// Whether it counts as failed.
     pub failed: bool,
     /// What the engine found wrong, where the exit code does not say it: not started, out of time, payload spoilt.

@@ -46,7 +46,6 @@ pub(crate) fn deserialize_size<'de, D: Deserializer<'de>>(d: D) -> Result<Option
     parse_size(&String::deserialize(d)?).map(Some).map_err(D::Error::custom)
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 pub(crate) fn serialize_duration<S: Serializer>(d: &Duration, s: S) -> Result<S::Ok, S::Error> {
     s.collect_str(&humantime::format_duration(*d))
 }

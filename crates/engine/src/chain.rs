@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The engine: one event from its hooks to its verdict.
+
+use crate::discover::{Chain, EmptyDirectories, Hook, discover};
+use crate::environment;
+use crate::event::{Document, Event};
+use crate::installed::{Checksums, hexadecimal};
+use crate::observer::{Observer, Silent};
+use crate::outcome::{Change, Ending, Outcome, Run, Trouble};
+use crate::payload::PayloadFile;
+use crate::secrets::Secrets;
+use crate::settings::Settings;
+use std::ffi::CString;
+use std::fmt::Write;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use virt_hooks_contract::{Point, Verdict};
+use virt_hooks_spawn::{Captured, Credentials, Environment, Launcher, Limits, Status, Tick};
+
+/// Fires hook points. One engine serves any number of threads.
+pub struct Engine {
+    pub(crate) settings: Settings,
+    empty: EmptyDirectories,
+    pub(crate) checksums: Checksums,
+}
+
+impl Engine {
+    /// An engine with these settings.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, empty: EmptyDirectories::default(), checksums: Checksums::default() }
+    }
+
+    /// Its settings.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The hooks that would run at `point` now.
+    ///
+    /// # Errors
+    /// A directory is there but cannot be listed.
+    pub fn chain(&self, point: &Point) -> Result<Chain, Trouble> {
+        discover(&self.settings, &self.empty, point)
+    }
+
+    /// How long `hook` may take in `event`.
+    pub fn deadline(&self, event: &Event<'_>, hook: &Hook) -> Duration {
+        event.timeout.unwrap_or_else(|| self.settings.deadline(event.point, hook.name()))
+    }
+
+    /// Fires an event and waits for its end.
+    pub fn fire(&self, event: &Event<'_>) -> Outcome {
+        self.fire_observed(event, &mut Silent)
+    }
+
+    /// Fires an event, tells `observer` how it goes, and waits for its end.
+    pub fn fire_observed(&self, event: &Event<'_>, observer: &mut dyn Observer) -> Outcome {
+        let started = Instant::now();
+        let mut outcome = Outcome {
+            point: event.point.name.to_string(),
+            event_id: String::new(),
+            payload: event.payload.clone(),
+            changed: false,
+            verdict: Verdict::Proceed,
+            runs: Vec::new(),
+            not_run: Vec::new(),
+            skipped: Vec::new(),
+            warnings: Vec::new(),
+            trouble: None,
+            duration: Duration::ZERO,
+            failure: event.failure(),
+            vm: event.vm.map(|vm| (vm.id.clone(), vm.name.clone())),
+        };
+        match self.chain(event.point) {
+            Ok(chain) => {
+                outcome.skipped = chain.skipped;
+                if !chain.hooks.is_empty()
+                    && let Err(trouble) = self.run_all(event, chain.hooks, observer, &mut outcome)
+                {
+                    outcome.trouble = Some(trouble);
+                }
+            }
+            Err(trouble) => outcome.trouble = Some(trouble),
+        }
+        outcome.decide();
+        outcome.duration = started.elapsed();
+        outcome
+    }
+
+    fn run_all(
+        &self,
+        event: &Event<'_>,
+        hooks: Vec<Hook>,
+        observer: &mut dyn Observer,
+        outcome: &mut Outcome,
+    ) -> Result<(), Trouble> {
+        outcome.event_id = event_id()?;
+        let credentials = self.settings.user_of(event.point);
+        let mut payload = PayloadFile::create(event, &self.settings, credentials, &outcome.event_id)?;
+        let environment = environment::build(
+            event,
+            &self.settings,
+            Some(payload.path()),
+            &outcome.event_id,
+            &mut outcome.warnings,
+        );
+        let launcher = Launcher::new().map_err(|e| Trouble::Prepare(io::Error::other(e)))?;
+        let mut secrets = Secrets::of(event, &self.settings);
+        let mut learnt = false;
+        let mut hooks = hooks.into_iter();
+        for hook in hooks.by_ref() {
+            if hook.writable_by_others {
+                outcome
+                    .warnings
+                    .push(format!("{} can be written by others than its owner", hook.path.display()));
+            }
+            payload.ready()?;
+            observer.started(&hook);
+            let deadline = self.deadline(event, &hook);
+            let mut run = self.run_one(&launcher, hook, &environment, credentials, deadline, observer);
+            let before = payload.last_good().clone();
+            match payload.collect() {
+                Ok(None) => {}
+                Ok(Some(after)) => run.changed_to(event, before.clone(), after),
+                Err(spoilt) => run.add_problem(spoilt.to_string()),
+            }
+            // Only now: most hooks say nothing, and looking for secrets means reading all of the payload.
+            let secrets_matter = run.run.change.is_some() || !run.is_silent();
+            if secrets_matter {
+                if !learnt {
+                    secrets.learn(event.payload.bytes());
+                    learnt = true;
+                }
+                if let Some(change) = &run.run.change {
+                    secrets.learn(change.after.bytes());
+                }
+            }
+            let run = run.finish(&secrets);
+            observer.finished(&run);
+            let stops = run.stops();
+            outcome.runs.push(run);
+            if stops {
+                break;
+            }
+        }
+        outcome.not_run.extend(hooks);
+        outcome.payload = payload.last_good().clone();
+        outcome.changed = outcome.payload != event.payload;
+        Ok(())
+    }
+
+    fn run_one(
+        &self,
+        launcher: &Launcher,
+        hook: Hook,
+        environment: &Environment,
+        credentials: Option<&Credentials>,
+        deadline: Duration,
+        observer: &mut dyn Observer,
+    ) -> Unmasked {
+        let started = Instant::now();
+        let limits = Limits {
+            deadline,
+            grace: self.settings.grace,
+            stdout: self.settings.stdout_limit,
+            stderr: self.settings.stderr_limit,
+        };
+        let path = CString::new(hook.path.as_os_str().as_bytes()).unwrap_or_default();
+        let every = observer.every();
+        let mut call = |elapsed| observer.running(&hook, elapsed);
+        let tick = every.map(|every| Tick { every, call: &mut call });
+        let finished = launcher.run(&path, environment, credentials, &limits, tick);
+        let mut run = Run {
+            hook,
+            ending: Ending::NotStarted,
+            timed_out: false,
+            duration: started.elapsed(),
+            stderr: String::new(),
+            stdout: String::new(),
+            left_background: false,
+            problem: None,
+            change: None,
+        };
+        match finished {
+            Ok(f) => {
+                run.ending = match f.status {
+                    Status::Exited(n) => Ending::Exited(n),
+                    Status::Signaled(n) => Ending::Signaled(n),
+                    Status::Lost => Ending::Lost,
+                };
+                run.timed_out = f.timed_out;
+                run.duration = f.duration;
+                run.left_background = f.left_background;
+                if f.timed_out {
+                    run.problem = Some(format!("did not end within {deadline:?}"));
+                }
+                Unmasked { run, stdout: Some(f.stdout), stderr: Some(f.stderr) }
+            }
+            Err(e) => {
+                use std::error::Error;
+                let cause = e.source().map(|c| format!(" ({c})")).unwrap_or_default();
+                run.problem = Some(format!("{e}{cause}"));
+                Unmasked { run, stdout: None, stderr: None }
+            }
+        }
+    }
+}
+
+/// A run whose output may still show secrets.
+struct Unmasked {
+    run: Run,
+    stdout: Option<Captured>,
+    stderr: Option<Captured>,
+}
+
+impl Unmasked {
+    fn is_silent(&self) -> bool {
+        [&self.stdout, &self.stderr].into_iter().flatten().all(Captured::is_empty)
+    }
+
+    fn add_problem(&mut self, problem: String) {
+        match &mut self.run.problem {
+            Some(p) => {
+                let _ = write!(p, "; {problem}");
+            }
+            None => self.run.problem = Some(problem),
+        }
+    }
+
+    fn changed_to(&mut self, event: &Event<'_>, before: Document, after: Document) {
+        let kind = event.point.payload;
+        self.run.change = Some(Change { kind, before, after, secrets: Arc::default() });
+    }
+
+    fn finish(mut self, secrets: &Secrets) -> Run {
+        let text = |c: Option<Captured>| match c {
+            Some(c) if !c.is_empty() => secrets.mask(&c.bytes()),
+            _ => String::new(),
+        };
+        self.run.stdout = text(self.stdout.take());
+        self.run.stderr = text(self.stderr.take());
+        if let Some(change) = &mut self.run.change {
+            change.secrets = Arc::new(secrets.clone());
+        }
+        self.run
+    }
+}
+
+/// 128 random bits in hexadecimal.
+fn event_id() -> Result<String, Trouble> {
+    let mut bytes = [0u8; 16];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .map_err(|e| Trouble::Prepare(e.into()))?;
+    Ok(hexadecimal(&bytes))
+}

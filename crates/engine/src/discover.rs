@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Which hooks run at a point (VDSM contract, discovery), at every firing afresh.
+
+use crate::outcome::Trouble;
+use crate::settings::Settings;
+use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, RawDir, Stat};
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use virt_hooks_contract::Point;
+use virt_hooks_spawn::Credentials;
+
+/// An executable installed at a hook point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// The file, which is also the hook's `argv[0]`.
+    pub path: PathBuf,
+    /// Which layer it lies in, counted from the lowest.
+    pub layer: usize,
+    /// Whether others than its owner may write to it.
+    pub writable_by_others: bool,
+}
+
+impl Hook {
+    /// Its file name.
+    pub fn name(&self) -> &OsStr {
+        self.path.file_name().unwrap_or_default()
+    }
+}
+
+/// A file of a point's directory that is not run, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// The file.
+    pub path: PathBuf,
+    /// Why.
+    pub reason: SkipReason,
+}
+
+/// Why a file is not run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SkipReason {
+    /// Its name is that of a copy an editor or a package manager left.
+    #[error("its name looks like a backup copy")]
+    Backup,
+    /// A higher layer has a file of that name.
+    #[error("overridden by {}", .0.display())]
+    Overridden(PathBuf),
+    /// A link to `/dev/null` of that name in a higher layer.
+    #[error("masked by {}", .0.display())]
+    Masked(PathBuf),
+    /// It has no execute permission for who would run it.
+    #[error("not executable")]
+    NotExecutable,
+    /// It is a link to nothing.
+    #[error("a link that leads nowhere")]
+    Dangling,
+    /// Not a regular file; a directory is not worth a word.
+    #[error("not a regular file")]
+    NotAFile,
+}
+
+/// The hooks of a point, in the order they run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chain {
+    /// Those that run.
+    pub hooks: Vec<Hook>,
+    /// Those that do not.
+    pub skipped: Vec<Skipped>,
+}
+
+/// Suffixes of copies that keep the execute bit (E24).
+const BACKUPS: &[&str] = &[
+    "~",
+    ".bak",
+    ".orig",
+    ".rpmsave",
+    ".rpmnew",
+    ".rpmorig",
+    ".dpkg-old",
+    ".dpkg-dist",
+    ".dpkg-new",
+    ".swp",
+];
+
+/// Whether a file of this name looks like a backup copy.
+pub(crate) fn is_backup(name: &[u8]) -> bool {
+    BACKUPS.iter().any(|suffix| name.ends_with(suffix.as_bytes()))
+}
+
+/// Directories known to be empty. Only emptiness is remembered: what a directory with files in it would
+/// give also depends on the files' permissions and on where links lead, which its own times do not show.
+#[derive(Default)]
+pub(crate) struct EmptyDirectories(RwLock<HashMap<PathBuf, Stamp>>);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    dev: u64,
+    ino: u64,
+    mtime: (i64, i64),
+    ctime: (i64, i64),
+}
+
+impl Stamp {
+    fn of(s: &Stat) -> Self {
+        #[expect(clippy::unnecessary_cast, reason = "the types differ between architectures")]
+        Self {
+            dev: s.st_dev as u64,
+            ino: s.st_ino as u64,
+            mtime: (s.st_mtime as i64, s.st_mtime_nsec as i64),
+            ctime: (s.st_ctime as i64, s.st_ctime_nsec as i64),
+        }
+    }
+
+    /// A change within the same tick of the kernel's clock would leave the same times.
+    fn is_settled(self) -> bool {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let youngest = self.mtime.max(self.ctime);
+        let youngest = Duration::new(youngest.0.try_into().unwrap_or(0), youngest.1.try_into().unwrap_or(0));
+        now.checked_sub(youngest).is_some_and(|age| age > Duration::from_millis(100))
+    }
+}
+
+/// Lists the hooks of `point`.
+pub(crate) fn discover(
+    settings: &Settings,
+    empty: &EmptyDirectories,
+    point: &Point,
+) -> Result<Chain, Trouble> {
+    let user = settings.user_of(point);
+    let mut files: Vec<File> = Vec::new();
+    for (layer, root) in settings.layers.iter().enumerate() {
+        let dir = root.join(&*point.name);
+        list(&dir, layer, user, empty, &mut files)
+            .map_err(|source| Trouble::ListHooks { path: dir, source })?;
+    }
+    if files.is_empty() {
+        return Ok(Chain::default());
+    }
+    // By name; of one name the highest layer comes first.
+    files.sort_unstable_by(|a, b| a.name().cmp(b.name()).then(b.layer.cmp(&a.layer)));
+    let mut chain = Chain::default();
+    let mut above: Option<(PathBuf, bool)> = None;
+    for file in files {
+        let covered =
+            above.as_ref().filter(|(path, _)| path.file_name().map(OsStr::as_bytes) == Some(file.name()));
+        let reason = match (&file.kind, covered) {
+            (Kind::Skip(reason), _) => reason.clone(),
+            (_, Some((path, true))) => SkipReason::Masked(path.clone()),
+            (_, Some((path, false))) => SkipReason::Overridden(path.clone()),
+            (Kind::Mask, None) => {
+                above = Some((file.path, true));
+                continue;
+            }
+            (Kind::Run { writable_by_others }, None) => {
+                above = Some((file.path.clone(), false));
+                chain.hooks.push(Hook {
+                    path: file.path,
+                    layer: file.layer,
+                    writable_by_others: *writable_by_others,
+                });
+                continue;
+            }
+        };
+        chain.skipped.push(Skipped { path: file.path, reason });
+    }
+    Ok(chain)
+}
+
+struct File {
+    path: PathBuf,
+    layer: usize,
+    kind: Kind,
+}
+
+impl File {
+    fn name(&self) -> &[u8] {
+        self.path.file_name().map_or(b"", OsStr::as_bytes)
+    }
+}
+
+enum Kind {
+    Run { writable_by_others: bool },
+    Mask,
+    Skip(SkipReason),
+}
+
+fn list(
+    dir: &Path,
+    layer: usize,
+    user: Option<&Credentials>,
+    empty: &EmptyDirectories,
+    files: &mut Vec<File>,
+) -> io::Result<()> {
+    let stamp = match rustix::fs::stat(dir) {
+        Ok(s) => Stamp::of(&s),
+        Err(rustix::io::Errno::NOENT) => return Ok(()),
+        Err(e) => return Err(e.into()),
+    };
+    if empty.0.read().unwrap_or_else(PoisonError::into_inner).get(dir) == Some(&stamp) {
+        return Ok(());
+    }
+    let fd = rustix::fs::open(dir, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut buffer = [const { std::mem::MaybeUninit::uninit() }; 8192];
+    let mut entries = RawDir::new(fd.as_fd(), &mut buffer);
+    let mut seen = false;
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name.to_bytes().starts_with(b".") {
+            continue;
+        }
+        seen = true;
+        if let Some(kind) = judge(fd.as_fd(), name, user)? {
+            files.push(File { path: dir.join(OsStr::from_bytes(name.to_bytes())), layer, kind });
+        }
+    }
+    if !seen && stamp.is_settled() {
+        empty.0.write().unwrap_or_else(PoisonError::into_inner).insert(dir.to_owned(), stamp);
+    }
+    Ok(())
+}
+
+/// What a directory entry is to us; `None`: not worth a word.
+fn judge(dir: BorrowedFd<'_>, name: &std::ffi::CStr, user: Option<&Credentials>) -> io::Result<Option<Kind>> {
+    let stat = match rustix::fs::statat(dir, name, AtFlags::empty()) {
+        Ok(s) => s,
+        // Removed since it was listed, or a link that leads nowhere.
+        Err(rustix::io::Errno::NOENT) => {
+            let still = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).is_ok();
+            return Ok(still.then_some(Kind::Skip(SkipReason::Dangling)));
+        }
+        Err(rustix::io::Errno::LOOP) => return Ok(Some(Kind::Skip(SkipReason::Dangling))),
+        Err(e) => return Err(e.into()),
+    };
+    let skip = |reason| Ok(Some(Kind::Skip(reason)));
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => {}
+        FileType::Directory => return Ok(None),
+        FileType::CharacterDevice if is_null(stat.st_rdev) => return Ok(Some(Kind::Mask)),
+        _ => return skip(SkipReason::NotAFile),
+    }
+    if is_backup(name.to_bytes()) {
+        return skip(SkipReason::Backup);
+    }
+    let may = user.is_none_or(|user| {
+        let bit = if user.uid == stat.st_uid {
+            0o100
+        } else if user.gid == stat.st_gid || user.groups.contains(&stat.st_gid) {
+            0o010
+        } else {
+            0o001
+        };
+        stat.st_mode & bit != 0 || user.uid == 0
+    });
+    if !may || rustix::fs::accessat(dir, name, Access::EXEC_OK, AtFlags::empty()).is_err() {
+        return skip(SkipReason::NotExecutable);
+    }
+    Ok(Some(Kind::Run { writable_by_others: stat.st_mode & 0o022 != 0 }))
+}
+
+fn is_null(rdev: rustix::fs::Dev) -> bool {
+    rustix::fs::major(rdev) == 1 && rustix::fs::minor(rdev) == 3
+}

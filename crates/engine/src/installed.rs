@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The hooks installed on a host, with checksums (VDSM contract, installed hooks).
+
+use crate::chain::Engine;
+use crate::outcome::Trouble;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Write;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use virt_hooks_contract::{Catalogue, Point};
+
+/// Checksums already made, by what would differ if the file did.
+#[derive(Default)]
+pub(crate) struct Checksums(Mutex<HashMap<Identity, String>>);
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Identity {
+    dev: u64,
+    ino: u64,
+    size: u64,
+    mtime: (i64, i64),
+    ctime: (i64, i64),
+}
+
+impl Checksums {
+    /// The SHA-256 of a file in hexadecimal; empty where it cannot be read, as under VDSM.
+    fn of(&self, path: &Path) -> String {
+        self.try_of(path).unwrap_or_default()
+    }
+
+    fn try_of(&self, path: &Path) -> io::Result<String> {
+        let mut file = File::open(path)?;
+        let m = file.metadata()?;
+        let identity = Identity {
+            dev: m.dev(),
+            ino: m.ino(),
+            size: m.size(),
+            mtime: (m.mtime(), m.mtime_nsec()),
+            ctime: (m.ctime(), m.ctime_nsec()),
+        };
+        if let Some(known) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&identity) {
+            return Ok(known.clone());
+        }
+        let mut hasher = Sha256::new();
+        let mut chunk = vec![0; 64 << 10];
+        loop {
+            match io::Read::read(&mut file, &mut chunk)? {
+                0 => break,
+                n => hasher.update(&chunk[..n]),
+            }
+        }
+        let sum = hexadecimal(&hasher.finalize());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(identity, sum.clone());
+        Ok(sum)
+    }
+}
+
+/// Bytes as hexadecimal digits.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for b in bytes {
+        let _ = write!(text, "{b:02x}");
+    }
+    text
+}
+
+impl Engine {
+    /// Point → file name → SHA-256, for every directory of every layer that holds a hook that would run:
+    /// also directories that are not hook points, as under VDSM. Layers that are missing give nothing.
+    ///
+    /// # Errors
+    /// A directory is there but cannot be listed.
+    pub fn installed(&self) -> Result<BTreeMap<String, BTreeMap<String, String>>, Trouble> {
+        let mut directories = BTreeSet::new();
+        for root in &self.settings.layers {
+            match std::fs::read_dir(root) {
+                Ok(entries) => directories.extend(
+                    entries
+                        .flatten()
+                        .filter(|e| e.path().is_dir())
+                        .filter_map(|e| e.file_name().into_string().ok()),
+                ),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(Trouble::ListHooks { path: root.clone(), source }),
+            }
+        }
+        let catalogue = Catalogue::built_in();
+        let mut installed = BTreeMap::new();
+        for directory in directories {
+            let chain = match catalogue.get(&directory) {
+                Some(point) => self.chain(point)?,
+                None => self.chain(&Point::unknown(&directory))?,
+            };
+            let sums: BTreeMap<String, String> = chain
+                .hooks
+                .iter()
+                .map(|h| (h.name().to_string_lossy().into_owned(), self.checksums.of(&h.path)))
+                .collect();
+            if !sums.is_empty() {
+                installed.insert(directory, sums);
+            }
+        }
+        Ok(installed)
+    }
+}

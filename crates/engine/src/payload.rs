@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The payload file of an event (VDSM contract, payload file).
+
+use crate::check::{Original, Unusable, usable};
+use crate::event::{Check, Document, Event};
+use crate::outcome::Trouble;
+use crate::settings::Settings;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use virt_hooks_contract::PayloadKind;
+use virt_hooks_spawn::Credentials;
+
+/// Checks a payload before an event is made of it.
+///
+/// # Errors
+/// It is empty, not UTF-8, or not a document of the kind: in one line.
+pub fn check_payload(kind: PayloadKind, bytes: &[u8]) -> Result<(), String> {
+    usable(kind, bytes).map_err(|e| e.to_string())
+}
+
+/// What is wrong with what a hook left.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Spoilt {
+    #[error("removed the payload file")]
+    Removed,
+    #[error("replaced the payload file by {0}")]
+    NotAFile(&'static str),
+    #[error("left a payload that cannot be read: {0}")]
+    Unreadable(#[source] io::Error),
+    #[error("left a payload of {size} bytes, more than the limit of {limit} (payload_limit)")]
+    TooLarge { size: u64, limit: u64 },
+    #[error("left a payload that is {0}")]
+    Unusable(#[from] Unusable),
+}
+
+/// The payload in a private directory, as long as an event lasts.
+pub(crate) struct PayloadFile<'a> {
+    dir: PathBuf,
+    path: PathBuf,
+    kind: PayloadKind,
+    same_uuid: bool,
+    check: Check,
+    limit: u64,
+    owner: Option<&'a Credentials>,
+    given: Document,
+    last_good: Document,
+    original: Option<Original>,
+    seen: Option<Seen>,
+    reads_show: bool,
+    /// Whether what lies at `path` is known to be `last_good`.
+    in_place: bool,
+}
+
+/// The state of the file when its content was last known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    dev: u64,
+    ino: u64,
+    size: u64,
+    mtime: (i64, u64),
+    ctime: (i64, u64),
+    atime: (i64, u64),
+}
+
+impl Seen {
+    fn of(s: &Stat) -> Self {
+        #[expect(
+            clippy::unnecessary_cast,
+            clippy::cast_sign_loss,
+            reason = "the types differ between architectures"
+        )]
+        Self {
+            dev: s.st_dev as u64,
+            ino: s.st_ino as u64,
+            size: s.st_size as u64,
+            mtime: (s.st_mtime as i64, s.st_mtime_nsec as u64),
+            ctime: (s.st_ctime as i64, s.st_ctime_nsec as u64),
+            atime: (s.st_atime as i64, s.st_atime_nsec as u64),
+        }
+    }
+}
+
+/// Both times of a file nobody has touched. Clocks tick too coarsely to tell a write from what was just
+/// before it, so the file starts out with a time no clock shows; and an access time that is not younger
+/// than the others moves with the first read even under `relatime`. A store through a shared mapping does
+/// not move the times of a file on tmpfs, but to be mapped the file must be opened and that shows.
+const UNTOUCHED: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+
+impl<'a> PayloadFile<'a> {
+    /// Writes the payload.
+    pub(crate) fn create(
+        event: &Event<'_>,
+        settings: &Settings,
+        owner: Option<&'a Credentials>,
+        event_id: &str,
+    ) -> Result<Self, Trouble> {
+        let dir = settings.run_dir.join(event_id);
+        let trouble = |path: &Path, e: rustix::io::Errno| Trouble::WritePayload {
+            path: path.to_owned(),
+            source: e.into(),
+        };
+        match rustix::fs::mkdir(&dir, Mode::RWXU) {
+            Err(rustix::io::Errno::NOENT) => {
+                make_run_dir(&settings.run_dir)
+                    .map_err(|source| Trouble::MakeRunDirectory { path: settings.run_dir.clone(), source })?;
+                rustix::fs::mkdir(&dir, Mode::RWXU)
+            }
+            other => other,
+        }
+        .map_err(|e| trouble(&settings.run_dir, e))?;
+        let name = if event.point.payload == PayloadKind::Json { "payload.json" } else { "payload.xml" };
+        // From here on the directory goes with the value, whatever happens.
+        let mut file = Self {
+            path: dir.join(name),
+            dir,
+            kind: event.point.payload,
+            same_uuid: event.point.same_uuid,
+            check: event.check,
+            limit: settings.payload_limit,
+            owner,
+            given: event.payload.clone(),
+            last_good: event.payload.clone(),
+            original: None,
+            seen: None,
+            reads_show: false,
+            in_place: false,
+        };
+        if let Some(c) = owner {
+            chown(rustix::fs::CWD, &file.dir, c).map_err(|e| trouble(&file.dir, e))?;
+        }
+        file.write().map_err(|e| trouble(&file.path, e))?;
+        Ok(file)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn last_good(&self) -> &Document {
+        &self.last_good
+    }
+
+    /// Makes sure the next hook finds the last good payload.
+    pub(crate) fn ready(&mut self) -> Result<(), Trouble> {
+        if self.in_place {
+            return Ok(());
+        }
+        remove(&self.path)
+            .and_then(|()| Ok(self.write()?))
+            .map_err(|source| Trouble::WritePayload { path: self.path.clone(), source })
+    }
+
+    /// Takes up what a hook left. `Some` is a change; the file is `last_good` again after an error only when
+    /// [`PayloadFile::ready`] was called.
+    pub(crate) fn collect(&mut self) -> Result<Option<Document>, Spoilt> {
+        self.in_place = false;
+        let stat = match rustix::fs::statat(rustix::fs::CWD, &self.path, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(s) => s,
+            Err(rustix::io::Errno::NOENT) => return Err(Spoilt::Removed),
+            Err(e) => return Err(Spoilt::Unreadable(e.into())),
+        };
+        let now = Seen::of(&stat);
+        if self.reads_show && self.seen == Some(now) {
+            self.in_place = true;
+            return Ok(None);
+        }
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => {}
+            FileType::Symlink => return Err(Spoilt::NotAFile("a symbolic link")),
+            FileType::Directory => return Err(Spoilt::NotAFile("a directory")),
+            _ => return Err(Spoilt::NotAFile("something that is not a file")),
+        }
+        if now.size > self.limit {
+            return Err(Spoilt::TooLarge { size: now.size, limit: self.limit });
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd = match rustix::fs::open(&self.path, flags, Mode::empty()) {
+            Ok(fd) => fd,
+            Err(e) => return Err(Spoilt::Unreadable(e.into())),
+        };
+        let Some(bytes) = self.read_if_different(&fd, now.size).map_err(Spoilt::Unreadable)? else {
+            self.settle(&fd);
+            return Ok(None);
+        };
+        if bytes.len() as u64 > self.limit {
+            return Err(Spoilt::TooLarge { size: bytes.len() as u64, limit: self.limit });
+        }
+        if self.check == Check::Full {
+            let original = self.original.get_or_insert_with(|| Original::of(self.kind, self.given.bytes()));
+            original.accepts(self.kind, self.same_uuid, &bytes)?;
+        }
+        self.last_good = Document::from(bytes);
+        self.settle(&fd);
+        Ok(Some(self.last_good.clone()))
+    }
+
+    fn write(&mut self) -> rustix::io::Result<()> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(&self.path, flags, Mode::RUSR | Mode::WUSR)?;
+        if let Some(c) = self.owner {
+            chown(&fd, "", c)?;
+        }
+        let mut rest = self.last_good.bytes();
+        while !rest.is_empty() {
+            match rustix::io::write(&fd, rest) {
+                Ok(0) => return Err(rustix::io::Errno::NOSPC),
+                Ok(n) => rest = &rest[n..],
+                Err(rustix::io::Errno::INTR) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        self.settle(&fd);
+        Ok(())
+    }
+
+    /// Notes that the file holds `last_good` and makes the next touch visible.
+    fn settle(&mut self, fd: &OwnedFd) {
+        let times = Timestamps { last_access: UNTOUCHED, last_modification: UNTOUCHED };
+        let marked = rustix::fs::futimens(fd, &times);
+        self.seen = rustix::fs::fstat(fd).ok().map(|s| Seen::of(&s));
+        // A file that another user owns by now cannot be marked: it is read each time.
+        self.reads_show = marked.is_ok() && reads_show(fd);
+        self.in_place = true;
+    }
+
+    /// The content, unless it is `last_good`. Nothing is kept of a large payload that is the same.
+    fn read_if_different(&self, fd: &OwnedFd, size: u64) -> io::Result<Option<Vec<u8>>> {
+        let known = self.last_good.bytes();
+        let mut chunk = vec![0; usize::try_from(size + 1).unwrap_or(usize::MAX).clamp(64, 64 << 10)];
+        let mut same = 0;
+        let mut read = || loop {
+            match rustix::io::read(fd, &mut chunk) {
+                Err(rustix::io::Errno::INTR) => {}
+                other => return other.map(|n| chunk[..n].to_vec()),
+            }
+        };
+        loop {
+            let piece = read()?;
+            if piece.is_empty() {
+                if same == known.len() {
+                    return Ok(None);
+                }
+                return Ok(Some(known[..same].to_vec()));
+            }
+            if known.get(same..same + piece.len()) == Some(&piece) {
+                same += piece.len();
+                continue;
+            }
+            let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).max(same + piece.len()));
+            bytes.extend_from_slice(&known[..same]);
+            bytes.extend_from_slice(&piece);
+            loop {
+                let piece = read()?;
+                // One that grows while it is read is not followed beyond the limit.
+                if piece.is_empty() || bytes.len() as u64 > self.limit {
+                    return Ok(Some(bytes));
+                }
+                bytes.extend_from_slice(&piece);
+            }
+        }
+    }
+}
+
+impl Drop for PayloadFile<'_> {
+    fn drop(&mut self) {
+        let _ = rustix::fs::unlink(&self.path);
+        if rustix::fs::rmdir(&self.dir).is_err() {
+            // A hook left something beside it.
+            let _ = std::fs::remove_dir_all(&self.dir);
+        }
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(e),
+        Ok(m) if m.is_dir() => std::fs::remove_dir_all(path),
+        Ok(_) => std::fs::remove_file(path),
+    }
+}
+
+/// Whether a read moves the access time here.
+fn reads_show(fd: &OwnedFd) -> bool {
+    rustix::fs::fstatvfs(fd).is_ok_and(|s| !s.f_flag.contains(rustix::fs::StatVfsMountFlags::NOATIME))
+}
+
+/// Passable, not readable, for others: the directories in it are private, and their names are not to be guessed.
+fn make_run_dir(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o711).create(path)
+}
+
+fn chown(dir: impl AsFd, path: impl rustix::path::Arg, c: &Credentials) -> rustix::io::Result<()> {
+    let (uid, gid) = (rustix::fs::Uid::from_raw(c.uid), rustix::fs::Gid::from_raw(c.gid));
+    rustix::fs::chownat(dir, path, Some(uid), Some(gid), AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW)
+}
