@@ -17,7 +17,10 @@ What differs: a payload is never left truncated when writing it fails, and
 line breaks in attribute values survive a read and a write.
 """
 
-from hooking._commands import execCmd
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from hooking._environment import MissingVariable
 from hooking._launch_flags import (
     dump_vm_launch_flags_to_file,
@@ -26,6 +29,9 @@ from hooking._launch_flags import (
 from hooking._outcome import exit_hook, log
 from hooking._payload import read_domxml, read_json, write_domxml, write_json
 from hooking._words import tobool
+
+if TYPE_CHECKING:
+    from hooking._commands import execCmd
 
 __all__ = [
     "MissingVariable",
@@ -40,3 +46,14 @@ __all__ = [
     "write_domxml",
     "write_json",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # A hook is a new process at every event, and loading what runs commands
+    # takes as long as all the rest; most hooks run none.
+    if name == "execCmd":
+        from hooking._commands import execCmd
+
+        globals()[name] = execCmd
+        return execCmd
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

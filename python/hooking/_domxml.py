@@ -22,7 +22,7 @@ _TEXT_TABLE = str.maketrans(_IN_TEXT)
 _ATTRIBUTE_TABLE = str.maketrans(_IN_ATTRIBUTE)
 
 # What XML 1.0 cannot hold, not even as a character reference.
-_FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def serialise(node: Any) -> bytes:

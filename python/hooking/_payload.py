@@ -7,14 +7,16 @@ what the engine takes, at the points whose output is used.
 
 from __future__ import annotations
 
-import json
-from typing import Any
-from xml.dom import minidom
-from xml.parsers.expat import ExpatError
+from typing import TYPE_CHECKING, Any
 
-from hooking._domxml import serialise
 from hooking._environment import DOMXML, JSON, payload_path
 from hooking._replace import replace_content
+
+# A hook is a new process at every event: the parsers are loaded when one is
+# needed, and a hook needs one of them at most.
+if TYPE_CHECKING:
+    from xml.dom import minidom
+    from xml.parsers.expat import ExpatError
 
 # Payloads carry console passwords and addresses.
 _PRIVATE = 0o600
@@ -26,6 +28,9 @@ def read_domxml() -> minidom.Document:
     Raises `MissingVariable` if the point has no XML payload, `OSError` if the
     file cannot be read, `ExpatError` if it is empty or not well-formed.
     """
+    from xml.dom import minidom
+    from xml.parsers.expat import ExpatError
+
     with open(payload_path(DOMXML), "rb") as file:
         content = file.read()
     try:
@@ -44,6 +49,8 @@ def write_domxml(domxml: minidom.Document) -> None:
     Raises `TypeError` or `ValueError` for what cannot be written as XML,
     `MissingVariable`, `OSError`. After an error the payload is as it was.
     """
+    from hooking._domxml import serialise
+
     path = payload_path(DOMXML)
     replace_content(path, serialise(domxml), _PRIVATE)
 
@@ -54,6 +61,8 @@ def read_json() -> Any:
     Raises `MissingVariable` if the point has no JSON payload, `OSError` if the
     file cannot be read, `ValueError` if it holds no JSON.
     """
+    import json
+
     with open(payload_path(JSON), encoding="utf-8") as file:
         content = file.read()
     try:
@@ -69,12 +78,14 @@ def write_json(data: Any) -> None:
     Raises `TypeError` or `ValueError` for what cannot be written as JSON,
     `MissingVariable`, `OSError`. After an error the payload is as it was.
     """
+    import json
+
     path = payload_path(JSON)
     replace_content(path, json.dumps(data).encode("ascii"), _PRIVATE)
 
 
 def _renamed(error: ExpatError, text: str) -> ExpatError:
-    renamed = ExpatError(text)
+    renamed = type(error)(text)
     renamed.code = error.code
     renamed.lineno = error.lineno
     renamed.offset = error.offset

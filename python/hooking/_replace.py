@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 from io import FileIO
 from typing import Optional
 
@@ -38,7 +37,10 @@ def replace_content(path: str, content: bytes, mode: Optional[int] = None) -> No
 
 
 def _swap(target: str, content: bytes, before: Optional[os.stat_result], mode: int) -> None:
-    descriptor, temporary = tempfile.mkstemp(prefix=".hooking-", dir=os.path.dirname(target))
+    name = f".hooking-{os.getpid()}-{os.urandom(8).hex()}"
+    temporary = os.path.join(os.path.dirname(target), name)
+    # Exclusive: the directory may be one that others write to.
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with FileIO(descriptor, "w") as file:
             if before is not None:

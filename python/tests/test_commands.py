@@ -5,8 +5,9 @@ import signal
 import subprocess
 import sys
 
-import hooking
 import pytest
+
+import hooking
 from hooking import _commands
 
 PYTHON = sys.executable

@@ -3,8 +3,9 @@ from xml.dom import minidom
 from xml.etree import ElementTree
 from xml.parsers.expat import ExpatError
 
-import hooking
 import pytest
+
+import hooking
 
 DECLARATION = b'<?xml version="1.0" encoding="utf-8"?>'
 

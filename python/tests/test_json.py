@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-import hooking
 import pytest
+
+import hooking
 
 
 def test_what_is_read(payload):

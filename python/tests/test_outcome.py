@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-import hooking
 import pytest
+
+import hooking
 
 
 def test_log_is_a_line_on_standard_error(capsys):

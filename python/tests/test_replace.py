@@ -6,8 +6,9 @@ import os
 import stat
 from types import SimpleNamespace
 
-import hooking
 import pytest
+
+import hooking
 from hooking import _replace
 from hooking._replace import replace_content
 
@@ -36,7 +37,7 @@ def test_a_payload_is_a_new_private_file(payload):
 def test_in_place_where_no_file_can_be_made(payload, monkeypatch):
     path = payload("_hook_json", b'{"long": "document"}')
     inode = path.stat().st_ino
-    monkeypatch.setattr(_replace.tempfile, "mkstemp", refuse)
+    monkeypatch.setattr(_replace, "_swap", refuse)
     hooking.write_json([1])
     assert path.read_bytes() == b"[1]"
     assert path.stat().st_ino == inode
@@ -77,7 +78,7 @@ def test_root_leaves_the_owner(payload):
 def test_the_old_content_comes_back_when_the_disk_is_full(payload, monkeypatch, written):
     old = b'{"old": 1}'
     path = payload("_hook_json", old)
-    monkeypatch.setattr(_replace.tempfile, "mkstemp", refuse)
+    monkeypatch.setattr(_replace, "_swap", refuse)
     real_write = _replace._write_all
     calls = []
 
@@ -148,3 +149,20 @@ def test_a_directory_is_an_error(tmp_path):
     with pytest.raises(IsADirectoryError):
         replace_content(str(tmp_path), b"new")
     assert tmp_path.is_dir()
+
+
+def test_in_a_directory_that_cannot_be_written(payload, monkeypatch):
+    path = payload("_hook_json", b"{}")
+    inode = path.stat().st_ino
+    real_open = os.open
+
+    def read_only(name, flags, *rest, **named):
+        if flags & os.O_CREAT:
+            raise OSError(errno.EROFS, "read-only")
+        return real_open(name, flags, *rest, **named)
+
+    monkeypatch.setattr(_replace.os, "open", read_only)
+    hooking.write_json([1])
+    monkeypatch.undo()
+    assert path.read_bytes() == b"[1]"
+    assert path.stat().st_ino == inode
