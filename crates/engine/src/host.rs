@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Where things lie on a host: flags before environment before configuration before defaults.
+
+use crate::settings::{Settings, SettingsError};
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use virt_hooks_contract::{Catalogue, Config, TomlError};
+
+/// The prefix this was built for.
+const PREFIX: &str = match option_env!("VIRT_HOOKS_PREFIX") {
+    Some(p) => p,
+    None => "/usr",
+};
+const ADMIN_HOOKS: &str = "/etc/virt-hooks/hooks";
+const CONFIG: &str = "/etc/virt-hooks/config.toml";
+const POINTS: &str = "/etc/virt-hooks/points.d";
+const STATE: &str = "/var/lib/virt-hooks";
+const LAUNCH_FLAGS: &str = "/run/vdsm";
+
+/// What was said on a command line.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// `--hooks-dir`, in order; they take the place of all other layers.
+    pub hooks_dirs: Vec<PathBuf>,
+    /// `--config`.
+    pub config: Option<PathBuf>,
+    /// `--run-dir`.
+    pub run_dir: Option<PathBuf>,
+    /// `--state-dir`.
+    pub state_dir: Option<PathBuf>,
+}
+
+/// What is known about a host before the first event.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// All hook points.
+    pub catalogue: Catalogue,
+    /// How to set up an engine.
+    pub settings: Settings,
+    /// Where records are kept.
+    pub state_dir: PathBuf,
+    /// The directory of `<vm id>/launchflags`.
+    pub launch_flags_dir: PathBuf,
+    named_layers: bool,
+}
+
+/// Why a host's set-up cannot be followed.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// A file or directory that was named, or is there, cannot be read.
+    #[error("read {}: {source}", path.display())]
+    Read {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// A file has a mistake in it.
+    #[error(transparent)]
+    Toml(#[from] TomlError),
+    /// The configuration cannot be followed.
+    #[error("{}: {source}", path.display())]
+    Settings {
+        /// The configuration file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: SettingsError,
+    },
+    /// A hooks directory that was named is missing.
+    #[error("hooks directory {} does not exist: create it, or give another with --hooks-dir", .0.display())]
+    NoHooksDirectory(PathBuf),
+    /// None of the default hooks directories is there.
+    #[error("no hooks directory on this host: neither {} nor {} exists; install virt-hooks, or give one with --hooks-dir", .0.display(), .1.display())]
+    NoLayers(PathBuf, PathBuf),
+}
+
+impl Host {
+    /// Finds out about the host. `variable` looks up an environment variable.
+    ///
+    /// # Errors
+    /// A file that matters cannot be read or has a mistake in it.
+    pub fn load(
+        overrides: Overrides,
+        variable: &dyn Fn(&str) -> Option<OsString>,
+    ) -> Result<Self, HostError> {
+        let path = |name: &str| variable(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let named = overrides.config.or_else(|| path("VIRT_HOOKS_CONFIG"));
+        let config_path = named.clone().unwrap_or_else(|| CONFIG.into());
+        let config = read_config(&config_path, named.is_some())?;
+
+        let layers = match (overrides.hooks_dirs, variable("VIRT_HOOKS_HOOKS_DIR").filter(|v| !v.is_empty()))
+        {
+            (dirs, _) if !dirs.is_empty() => Some(dirs),
+            (_, Some(list)) => Some(std::env::split_paths(&list).collect()),
+            _ => config.hooks_dirs.clone(),
+        };
+        let named_layers = layers.is_some();
+        let layers = layers.unwrap_or_else(|| vec![vendor_hooks(), ADMIN_HOOKS.into()]);
+        let run_dir = overrides
+            .run_dir
+            .or_else(|| path("VIRT_HOOKS_RUN_DIR"))
+            .or_else(|| config.run_dir.clone())
+            .unwrap_or_else(|| default_run_dir(path("XDG_RUNTIME_DIR")));
+        let mut settings = Settings::new(layers, run_dir);
+        settings.apply(&config).map_err(|source| HostError::Settings { path: config_path, source })?;
+        settings.python_dir = Some(
+            path("VIRT_HOOKS_PYTHON_DIR")
+                .or_else(|| config.python_dir.clone())
+                .unwrap_or_else(|| Path::new(PREFIX).join("share/virt-hooks/python")),
+        );
+        let points = path("VIRT_HOOKS_POINTS_DIR").or_else(|| config.points_dir.clone());
+        Ok(Self {
+            catalogue: read_points(&points.clone().unwrap_or_else(|| POINTS.into()), points.is_some())?,
+            settings,
+            state_dir: overrides
+                .state_dir
+                .or_else(|| path("VIRT_HOOKS_STATE_DIR"))
+                .or(config.state_dir)
+                .unwrap_or_else(|| STATE.into()),
+            launch_flags_dir: path("VIRT_HOOKS_LAUNCH_FLAGS_DIR")
+                .or(config.launch_flags_dir)
+                .unwrap_or_else(|| LAUNCH_FLAGS.into()),
+            named_layers,
+        })
+    }
+
+    /// Checks that the hooks directories are there: a misspelt one would skip every hook in silence.
+    ///
+    /// # Errors
+    /// One that was named is missing; or none of the defaults exists.
+    pub fn check_layers(&self) -> Result<(), HostError> {
+        let layers = &self.settings.layers;
+        if self.named_layers {
+            return match layers.iter().find(|l| !l.is_dir()) {
+                Some(missing) => Err(HostError::NoHooksDirectory(missing.clone())),
+                None => Ok(()),
+            };
+        }
+        match layers.as_slice() {
+            [vendor, admin] if !vendor.is_dir() && !admin.is_dir() => {
+                Err(HostError::NoLayers(vendor.clone(), admin.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn vendor_hooks() -> PathBuf {
+    Path::new(PREFIX).join("libexec/vdsm/hooks")
+}
+
+fn read_config(path: &Path, named: bool) -> Result<Config, HostError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Config::parse(&path.to_string_lossy(), &text)?),
+        Err(e) if e.kind() == io::ErrorKind::NotFound && !named => Ok(Config::default()),
+        Err(source) => Err(HostError::Read { path: path.to_owned(), source }),
+    }
+}
+
+fn read_points(dir: &Path, named: bool) -> Result<Catalogue, HostError> {
+    let mut catalogue = Catalogue::built_in();
+    let unreadable = |path: &Path, source| HostError::Read { path: path.to_owned(), source };
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound && !named => return Ok(catalogue),
+        Err(e) => return Err(unreadable(dir, e)),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|e| unreadable(dir, e))?.path();
+        if path.extension().is_some_and(|e| e == "toml") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    for path in files {
+        let text = std::fs::read_to_string(&path).map_err(|e| unreadable(&path, e))?;
+        catalogue.add(&path.to_string_lossy(), &text)?;
+    }
+    Ok(catalogue)
+}
+
+/// A tmpfs where there is one: payloads hold secrets and live for moments.
+fn default_run_dir(runtime: Option<PathBuf>) -> PathBuf {
+    let uid = rustix::process::geteuid().as_raw();
+    let own = |base: &Path| {
+        is_tmpfs(base).then(|| base.join(format!("virt-hooks-{uid}"))).filter(|d| is_ours(d, uid))
+    };
+    if uid == 0 {
+        if is_tmpfs(Path::new("/run")) {
+            return "/run/virt-hooks".into();
+        }
+        return own(Path::new("/dev/shm")).unwrap_or_else(|| "/run/virt-hooks".into());
+    }
+    runtime
+        .map(|d| d.join("virt-hooks"))
+        .or_else(|| own(Path::new("/dev/shm")))
+        .unwrap_or_else(|| std::env::temp_dir().join(format!("virt-hooks-{uid}")))
+}
+
+fn is_tmpfs(path: &Path) -> bool {
+    const TMPFS_MAGIC: i64 = 0x0102_1994;
+    #[expect(clippy::unnecessary_cast, reason = "the type differs between architectures")]
+    rustix::fs::statfs(path).is_ok_and(|s| s.f_type as i64 == TMPFS_MAGIC)
+}
+
+/// Makes the directory in a place anybody may write to, and sees that nobody was faster.
+fn is_ours(dir: &Path, uid: u32) -> bool {
+    let _ = std::fs::DirBuilder::new().mode(0o711).create(dir);
+    std::fs::symlink_metadata(dir).is_ok_and(|m| m.is_dir() && m.uid() == uid && m.mode() & 0o022 == 0)
+}
