@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Secrets never leave as text.
+
+use crate::bench_bed::{Bed, UUID, point};
+use virt_hooks_engine::{CustomProperties, Event, Vm};
+
+const DOMAIN: &str = "<domain><uuid>6f0c2a3e-1111-4222-8333-444455556666</uuid><devices>\n<graphics type='vnc' passwd='s3cr3tvnc'/>\n<secret>s3cr3ttext</secret>\n</devices></domain>";
+
+#[test]
+fn not_in_stderr_diff_report_or_error() {
+    let bed = Bed::new();
+    bed.hook(
+        "before_vm_start/10_leaky",
+        "sed -i 's/s3cr3tvnc/n3ws3cr3t/; s/vnc/spice/' \"$_hook_domxml\"; cat \"$_hook_domxml\"; cat \"$_hook_domxml\" >&2; echo bare s3cr3tvnc s3cr3ttext n3ws3cr3t >&2; echo \"$vnc_password\" >&2; exit 1",
+    );
+    let vm = Vm {
+        id: UUID.into(),
+        name: None,
+        properties: CustomProperties::from_iter([("vnc_password", "pr0pertys3cr3t")]),
+    };
+    let point = point("before_vm_start");
+    let o = bed.engine().fire(&Event { vm: Some(&vm), ..Event::new(&point, DOMAIN) });
+    let all = format!(
+        "{:?} {} {} {}",
+        o,
+        serde_json::to_string(&o.report(true)).unwrap(),
+        o.error_text(),
+        o.runs[0].diff().unwrap()
+    );
+    for secret in ["s3cr3tvnc", "s3cr3ttext", "n3ws3cr3t", "pr0pertys3cr3t"] {
+        assert!(!all.contains(secret), "{secret} shows in {all}");
+    }
+    assert!(all.contains("bare *** *** ***"), "{all}");
+    assert!(
+        String::from_utf8_lossy(o.payload.bytes()).contains("n3ws3cr3t"),
+        "the payload itself is what it is"
+    );
+}
+
+#[test]
+fn a_dry_run_masks_them_too() {
+    let mut bed = Bed::new();
+    bed.settings.secret_properties = vec!["color".into()];
+    bed.hook("before_vm_start/10_x", "");
+    let vm = Vm {
+        id: UUID.into(),
+        name: None,
+        properties: CustomProperties::from_iter([
+            ("api_token", "t0ps3cret"),
+            ("color", "mauve"),
+            ("plain", "text"),
+        ]),
+    };
+    let point = point("before_vm_start");
+    let plan = bed.engine().plan(&Event { vm: Some(&vm), ..Event::new(&point, DOMAIN) }).unwrap();
+    let value = |name: &str| plan.environment.iter().find(|(n, _)| n == name).unwrap().1.as_str();
+    assert_eq!((value("api_token"), value("color"), value("plain")), ("***", "***", "text"));
+    assert_eq!(plan.hooks.len(), 1);
+    assert!(!bed.path("run").exists(), "a dry run writes nothing");
+}
