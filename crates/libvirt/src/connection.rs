@@ -17,6 +17,10 @@ use crate::types::{CreateFlags, StateInfo, Version};
 /// Seconds between two questions whether the daemon is still there, and how many may go unanswered.
 const KEEP_ALIVE: (i32, u32) = (5, 3);
 
+/// Embedded drivers are opened one at a time: the first opening initialises the driver without a lock, and a
+/// second one at that moment crashes the process.
+static OPENING: Mutex<()> = Mutex::new(());
+
 /// An open connection; clones share it, and the last one closes it.
 #[derive(Clone)]
 pub struct Connection(Arc<Inner>);
@@ -68,6 +72,8 @@ impl Connection {
         let library = Libvirt::load()?;
         let object = uri.unwrap_or("the default hypervisor");
         let c_uri = uri.map(|uri| c_string(CALL, object, uri)).transpose()?;
+        let _turn =
+            uri.is_none_or(is_embedded).then(|| OPENING.lock().unwrap_or_else(PoisonError::into_inner));
         // SAFETY: null or a NUL-terminated string that outlives the call.
         let pointer = unsafe {
             (library.functions.virConnectOpen)(c_uri.as_ref().map_or(ptr::null(), |uri| uri.as_ptr()))
@@ -94,7 +100,14 @@ impl Connection {
         unsafe {
             (library.functions.virConnectSetKeepAlive)(inner.pointer.as_ptr(), KEEP_ALIVE.0, KEEP_ALIVE.1)
         };
-        Ok(Self(Arc::new(inner)))
+        let embedded = is_embedded(&inner.uri);
+        let connection = Self(Arc::new(inner));
+        if embedded {
+            // An embedded driver takes up the VMs that an earlier process left running, and does so in
+            // the background; a VM that is stopped meanwhile is reported as not found.
+            connection.domains()?.iter().for_each(Domain::settle);
+        }
+        Ok(connection)
     }
 
     /// The URI as the driver gives it, also if none was asked for.
@@ -287,6 +300,11 @@ impl Drop for Inner {
     }
 }
 
+/// Whether the driver behind `uri` lives in this process and keeps its state in a directory.
+fn is_embedded(uri: &str) -> bool {
+    uri.split_once(":///").is_some_and(|(_, rest)| rest == "embed" || rest.starts_with("embed?"))
+}
+
 /// Whether `text` has the form of a UUID: 32 hexadecimal digits, dashes allowed.
 fn is_uuid(text: &str) -> bool {
     text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
@@ -301,6 +319,13 @@ mod tests {
     fn connections_may_be_shared_between_threads() {
         fn shared<T: Send + Sync + Clone>() {}
         shared::<Connection>();
+    }
+
+    #[test]
+    fn embedded_uris_are_told_from_daemons() {
+        assert!(is_embedded("qemu:///embed?root=/tmp/x") && is_embedded("qemu:///embed"));
+        assert!(!is_embedded("qemu:///system") && !is_embedded("qemu+ssh://embed/system"));
+        assert!(!is_embedded("qemu+unix:///system?socket=/embed?"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::ptr::{self, NonNull};
 use crate::connection::{Connection, DomainInfo};
 use crate::error::{Error, ErrorKind};
 use crate::events::identity;
-use crate::ffi::{METADATA_ELEMENT, VirDomain};
+use crate::ffi::{METADATA_ELEMENT, VirDomain, VirDomainMemoryStat};
 use crate::library::c_string;
 use crate::types::{Affect, CreateFlags, State, StateInfo, XmlFlags};
 
@@ -236,6 +236,22 @@ impl Domain {
             Err(error) if error.kind == ErrorKind::NoMetadata && xml.is_none() => Ok(()),
             other => other.map(drop),
         }
+    }
+
+    /// Waits until libvirt has no other business with the running VM, for half a minute at most. A VM that
+    /// does not run, or is gone, is not waited for.
+    pub(crate) fn settle(&self) {
+        let mut stat = VirDomainMemoryStat::default();
+        // Reading statistics is the harmless call that waits for its turn; they are of no interest.
+        // SAFETY: the domain is valid and there is room for the one entry that is asked for.
+        unsafe {
+            (self.connection.library().functions.virDomainMemoryStats)(
+                self.pointer.as_ptr(),
+                &raw mut stat,
+                1,
+                0,
+            )
+        };
     }
 
     fn check(

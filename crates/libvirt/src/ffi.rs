@@ -3,7 +3,7 @@
 //!
 //! Every function here exists since libvirt 1.2 or earlier.
 
-use std::ffi::{c_char, c_int, c_uint, c_ulong, c_void};
+use std::ffi::{c_char, c_int, c_uint, c_ulong, c_ulonglong, c_void};
 
 use libloading::Library;
 
@@ -34,6 +34,14 @@ pub(crate) struct VirError {
     pub(crate) int1: c_int,
     pub(crate) int2: c_int,
     pub(crate) net: *mut c_void,
+}
+
+/// libvirt's `virDomainMemoryStatStruct`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(crate) struct VirDomainMemoryStat {
+    pub(crate) tag: c_int,
+    pub(crate) value: c_ulonglong,
 }
 
 pub(crate) type ErrorCallback = unsafe extern "C" fn(*mut c_void, *mut VirError);
@@ -119,6 +127,7 @@ functions! {
     virDomainSuspend(*mut VirDomain) -> c_int;
     virDomainResume(*mut VirDomain) -> c_int;
     virDomainUndefine(*mut VirDomain) -> c_int;
+    virDomainMemoryStats(*mut VirDomain, *mut VirDomainMemoryStat, c_uint, c_uint) -> c_int;
     virDomainGetMetadata(*mut VirDomain, c_int, *const c_char, c_uint) -> *mut c_char;
     virDomainSetMetadata(*mut VirDomain, c_int, *const c_char, *const c_char, *const c_char, c_uint) -> c_int;
 }

@@ -2,7 +2,7 @@
 //! The binding against libvirt's built-in `test` driver, which lives in `libvirt.so.0` itself.
 //!
 //! The driver's state is shared by all connections of a process, so each test has VMs of its own.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a test binary")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a test binary")]
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ type Test = fn() -> Result<(), Error>;
 fn main() {
     let missing = Libvirt::load().err().map(|error| error.to_string());
     if let Some(reason) = &missing {
-        println!("tests of the test driver are ignored: {reason}");
+        eprintln!("tests of the test driver are ignored: {reason}");
     }
     let tests: [(&str, Test); 9] = [
         ("open_tells_uri_version_and_life", open_tells_uri_version_and_life),
