@@ -1,1 +1,36 @@
-//! Placeholder: being built.
+// SPDX-License-Identifier: Apache-2.0
+//! Driver: the life of VMs over libvirt, event by event.
+//!
+//! # Theory of operation
+//!
+//! A [`Driver`] holds a libvirt connection and an engine. Each verb is a sequence of steps; between
+//! libvirt's calls it fires the hook points of that sequence (VDSM's sequences, `spec` section 4), and acts
+//! on their verdicts. One VM has one operation at a time: a lock file in the run directory keeps a second
+//! one out, also from another process.
+//!
+//! Custom properties live in the domain XML itself, so that whatever happens to a VM later finds them:
+//! [`properties`] reads VDSM's metadata and our own, and writes our own.
+//!
+//! To add a verb: a module beside `start` and `destroy` with one function of [`Driver`], made of the steps
+//! that `occasion` and `machine` offer.
+#![forbid(unsafe_code)]
+
+mod destroy;
+mod driver;
+mod error;
+mod identity;
+mod list;
+mod lock;
+mod machine;
+mod occasion;
+mod properties;
+mod start;
+mod watch;
+
+pub use destroy::Destroyed;
+pub use driver::Driver;
+pub use error::Error;
+pub use list::Listed;
+pub use properties::NAMESPACE;
+pub use start::{Source, StartRequest, Started};
+pub use watch::{Quiet, Watch};

@@ -29,6 +29,7 @@ pub trait Observer {
 }
 
 /// Wants to know nothing.
+#[derive(Default)]
 pub struct Silent;
 
 impl Observer for Silent {}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Destroying a VM (VDSM's sequence 4.11).
+
+use crate::driver::Driver;
+use crate::error::Error;
+use crate::lock::VmLock;
+use crate::machine::Machine;
+use crate::occasion::Occasion;
+use crate::watch::Watch;
+use virt_hooks_contract::Report;
+use virt_hooks_libvirt::XmlFlags;
+
+/// A VM that was destroyed.
+#[derive(Clone, Debug)]
+pub struct Destroyed {
+    /// Its name.
+    pub name: String,
+    /// Its UUID.
+    pub uuid: String,
+}
+
+impl Driver {
+    /// Ends a running VM at once, as pulling the plug would. `reports` gets the record of each event.
+    ///
+    /// # Errors
+    /// There is no such VM, it does not run, or libvirt refuses; no hook can stop it.
+    pub fn destroy(
+        &self,
+        name_or_uuid: &str,
+        with_diff: bool,
+        watch: &mut dyn Watch,
+        reports: &mut Vec<Report>,
+    ) -> Result<Destroyed, Error> {
+        let domain = self.connection.lookup(name_or_uuid).map_err(Error::Unreachable)?;
+        let _lock = VmLock::take(&self.engine.settings().run_dir, domain.uuid(), domain.name())?;
+        if !domain.is_active().map_err(Error::Unreachable)? {
+            return Err(Error::NotRunning(domain.name().to_owned()));
+        }
+        let machine = Machine::read(domain.xml(XmlFlags::default()).map_err(Error::Unreachable)?.as_bytes())?;
+        let mut occasion = Occasion {
+            driver: self,
+            operation: "destroy VM",
+            reason: "destroy",
+            vm: machine.vm.clone(),
+            launch_flags: None,
+            timeout: None,
+            with_diff,
+            reports,
+            watch,
+        };
+        occasion.before_destroy(&machine);
+        occasion.watch.step(&format!("destroy VM {}", domain.name()));
+        let destroyed = domain.destroy().map_err(Error::Refused);
+        occasion.watch.step_done();
+        destroyed?;
+        occasion.after_destroy(&machine);
+        Ok(Destroyed { name: domain.name().to_owned(), uuid: domain.uuid().to_owned() })
+    }
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One operation at a time on a VM, across processes.
+
+use crate::Error;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+/// Held as long as an operation lasts; the kernel frees it when the process dies.
+#[derive(Debug)]
+pub(crate) struct VmLock {
+    path: PathBuf,
+    file: File,
+}
+
+impl VmLock {
+    pub(crate) fn take(run_dir: &Path, uuid: &str, name: &str) -> Result<Self, Error> {
+        let dir = run_dir.join("vm");
+        let path = dir.join(format!("{uuid}.lock"));
+        let failed = |source| Error::File { doing: "lock", path: path.clone(), source };
+        fs::DirBuilder::new().recursive(true).mode(0o711).create(&dir).map_err(failed)?;
+        loop {
+            let file =
+                File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(Error::Busy(name.to_owned())),
+                Err(TryLockError::Error(e)) => return Err(failed(e)),
+            }
+            // Who had it before us may have removed the file we opened: then nobody else would see our lock.
+            match fs::symlink_metadata(&path) {
+                Ok(m) if Some(m.ino()) == file.metadata().ok().map(|f| f.ino()) => {
+                    return Ok(Self { path, file });
+                }
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(failed(e)),
+            }
+        }
+    }
+}
+
+impl Drop for VmLock {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+        let _ = self.file.unlock();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_at_a_time_and_nothing_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let take = || VmLock::take(dir.path(), "u", "web");
+        let held = take().unwrap();
+        assert!(matches!(take(), Err(Error::Busy(_))));
+        drop(held);
+        drop(take().unwrap());
+        assert_eq!(fs::read_dir(dir.path().join("vm")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn never_two_at_once() {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        let dir = tempfile::tempdir().unwrap();
+        let (inside, taken) = (AtomicU32::new(0), AtomicU32::new(0));
+        std::thread::scope(|s| {
+            for _ in 0..8 {
+                s.spawn(|| {
+                    while taken.load(Ordering::SeqCst) < 200 {
+                        if let Ok(_lock) = VmLock::take(dir.path(), "u", "web") {
+                            assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                            inside.fetch_sub(1, Ordering::SeqCst);
+                            taken.fetch_add(1, Ordering::SeqCst);
+                        }
+                    }
+                });
+            }
+        });
+    }
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A VM as its domain XML describes it.
+
+use crate::Error;
+use crate::identity::{canonical_uuid, random_uuid};
+use crate::properties::{self, DeviceEntry};
+use virt_hooks_domxml::{Document, Element, NewElement};
+use virt_hooks_engine::{CustomProperties, Vm};
+
+/// A VM and its domain XML.
+#[derive(Clone, Debug)]
+pub(crate) struct Machine {
+    doc: Document,
+    pub(crate) vm: Vm,
+}
+
+/// A device with custom properties, as it stands in a domain XML.
+pub(crate) struct CustomDevice {
+    element: Element,
+    entry: DeviceEntry,
+    /// What to call it: its alias, else its kind and address.
+    pub(crate) label: String,
+}
+
+impl CustomDevice {
+    pub(crate) fn properties(&self) -> &CustomProperties {
+        &self.entry.properties
+    }
+}
+
+impl Machine {
+    /// Reads a domain XML. A VM without a UUID gets one, because hooks and launch flags need it.
+    pub(crate) fn read(xml: &[u8]) -> Result<Self, Error> {
+        let bad = |e: &dyn std::fmt::Display| Error::Xml(e.to_string());
+        let mut doc = Document::parse(xml).map_err(|e| bad(&e))?;
+        if doc.name(doc.root()) != "domain" {
+            return Err(Error::Xml(format!("the root element is <{}>, not <domain>", doc.name(doc.root()))));
+        }
+        let text =
+            |doc: &Document, name| doc.child(doc.root(), name).map(|e| (e, doc.text(e).trim().to_owned()));
+        let Some((name_element, name)) = text(&doc, "name").filter(|(_, n)| !n.is_empty()) else {
+            return Err(Error::Xml("it has no <name>".to_owned()));
+        };
+        let id = match text(&doc, "uuid") {
+            Some((_, uuid)) => {
+                canonical_uuid(&uuid).ok_or_else(|| Error::Xml(format!("\"{uuid}\" is not a UUID")))?
+            }
+            None => {
+                let uuid = random_uuid().map_err(|e| bad(&e))?;
+                doc.insert_after(name_element, NewElement::new("uuid").text(&uuid)).map_err(|e| bad(&e))?;
+                uuid
+            }
+        };
+        let properties = properties::of_vm(&doc);
+        Ok(Self { doc, vm: Vm { id, name: Some(name), properties } })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.vm.name.as_deref().unwrap_or(&self.vm.id)
+    }
+
+    pub(crate) fn xml(&self) -> &str {
+        self.doc.as_str()
+    }
+
+    /// Sets a custom property, in the XML too.
+    pub(crate) fn set(&mut self, name: &str, value: &str) -> Result<(), Error> {
+        properties::set(&mut self.doc, name, value)
+            .map_err(|e| Error::Xml(format!("cannot take the property \"{name}\": {e}")))?;
+        self.vm.properties.set(name, value);
+        Ok(())
+    }
+
+    /// Takes over what hooks made of the XML; properties stay as they were given, and the metadata is theirs.
+    pub(crate) fn replace(&mut self, xml: &[u8]) -> Result<(), Error> {
+        self.doc = Document::parse(xml).map_err(|e| Error::Xml(e.to_string()))?;
+        Ok(())
+    }
+
+    /// The devices with an entry for custom properties, in document order.
+    pub(crate) fn custom_devices(&self) -> Vec<CustomDevice> {
+        let entries = properties::of_devices(&self.doc);
+        let Some(devices) = self.doc.child(self.doc.root(), "devices").filter(|_| !entries.is_empty()) else {
+            return Vec::new();
+        };
+        self.doc
+            .children(devices)
+            .filter_map(|element| {
+                let mut about = entries.iter().filter(|e| e.is_about(&self.doc, element));
+                let mut entry = about.next()?.clone();
+                // VDSM's entry and ours for one device: ours comes last and wins.
+                for more in about {
+                    for (name, value) in more.properties.iter() {
+                        entry.properties.set(name, value.to_vec());
+                    }
+                }
+                Some(CustomDevice { element, entry, label: self.label(element) })
+            })
+            .collect()
+    }
+
+    fn label(&self, device: Element) -> String {
+        let kind = self.doc.local_name(device);
+        let below =
+            |child, attribute| self.doc.child(device, child).and_then(|c| self.doc.attribute(c, attribute));
+        match below("alias", "name").or_else(|| below("mac", "address")).or_else(|| below("target", "dev")) {
+            Some(which) => format!("{kind} {which}"),
+            None => kind.to_owned(),
+        }
+    }
+
+    /// The XML of one device as a document of its own: with the namespaces it takes from around it.
+    pub(crate) fn device_xml(&self, device: &CustomDevice) -> String {
+        let source = self.doc.source(device.element);
+        let mut prefixes: Vec<&str> = std::iter::once(device.element)
+            .chain(self.doc.descendants(device.element))
+            .flat_map(|e| self.doc.attributes(e).map(|(n, _)| n).chain(std::iter::once(self.doc.name(e))))
+            .filter_map(|name| name.split_once(':').map(|(prefix, _)| prefix))
+            .filter(|p| *p != "xml" && !source.contains(&format!("xmlns:{p}=")))
+            .collect();
+        prefixes.sort_unstable();
+        prefixes.dedup();
+        let declarations: String = prefixes
+            .into_iter()
+            .filter_map(|p| {
+                self.doc
+                    .lookup_prefix(device.element, p)
+                    .map(|uri| format!(" xmlns:{p}=\"{}\"", escaped(&uri)))
+            })
+            .collect();
+        let name_end = 1 + self.doc.name(device.element).len();
+        format!("{}{declarations}{}", &source[..name_end], &source[name_end..])
+    }
+
+    /// Puts what hooks made of a device in its place (C30: where it stood, not at the end).
+    pub(crate) fn replace_device(&mut self, device: &CustomDevice, xml: &str) -> Result<(), Error> {
+        self.doc
+            .replace(device.element, xml)
+            .map(drop)
+            .map_err(|e| Error::Xml(format!("cannot take {} from its hooks: {e}", device.label)))
+    }
+}
+
+fn escaped(value: &str) -> String {
+    value.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vm_without_uuid_gets_one() {
+        let m = Machine::read(b"<domain><name>x</name></domain>").unwrap();
+        assert!(m.xml().contains(&format!("<name>x</name><uuid>{}</uuid>", m.vm.id)), "{}", m.xml());
+    }
+
+    #[test]
+    fn what_is_no_domain_is_refused_in_one_line() {
+        let say = |xml: &str| Machine::read(xml.as_bytes()).unwrap_err().to_string();
+        assert_eq!(say("<network/>"), "domain XML: the root element is <network>, not <domain>");
+        assert_eq!(say("<domain/>"), "domain XML: it has no <name>");
+        assert_eq!(say("<domain><name>x</name><uuid>7</uuid></domain>"), "domain XML: \"7\" is not a UUID");
+        assert!(say("<domain>").starts_with("domain XML: line 1"));
+        assert!(say("").contains("empty"));
+    }
+
+    #[test]
+    fn a_device_stands_alone_and_goes_back_to_its_place() {
+        let xml = "<domain xmlns:q='urn:q'><name>x</name><metadata><v:vm xmlns:v='http://virt-hooks.io/vm/1.0'><v:device alias='ua-1'><v:custom/></v:device></v:vm></metadata>\
+                   <devices><a/><interface q:x='1'><alias name='ua-1'/></interface><b/></devices></domain>";
+        let mut m = Machine::read(xml.as_bytes()).unwrap();
+        let devices = m.custom_devices();
+        assert_eq!((devices.len(), devices[0].label.as_str()), (1, "interface ua-1"));
+        let alone = m.device_xml(&devices[0]);
+        assert_eq!(alone, "<interface xmlns:q=\"urn:q\" q:x='1'><alias name='ua-1'/></interface>");
+        m.replace_device(&devices[0], "<?xml version=\"1.0\" encoding=\"utf-8\"?><interface/>").unwrap();
+        assert!(m.xml().contains("<a/><interface/><b/>"), "{}", m.xml());
+    }
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Firing the points of an operation.
+
+use crate::driver::Driver;
+use crate::error::Error;
+use crate::machine::{CustomDevice, Machine};
+use crate::watch::Watch;
+use std::path::Path;
+use std::time::Duration;
+use virt_hooks_contract::{Failure, Point, Report};
+use virt_hooks_engine::{CustomProperties, Document, Event, Outcome, Vm};
+
+/// One operation on a VM: what its events have in common, and their records.
+pub(crate) struct Occasion<'a> {
+    pub(crate) driver: &'a Driver,
+    pub(crate) operation: &'static str,
+    pub(crate) reason: &'static str,
+    pub(crate) vm: Vm,
+    pub(crate) launch_flags: Option<std::path::PathBuf>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) with_diff: bool,
+    pub(crate) reports: &'a mut Vec<Report>,
+    pub(crate) watch: &'a mut dyn Watch,
+}
+
+impl Occasion<'_> {
+    /// Fires a point about the VM.
+    pub(crate) fn fire(&mut self, name: &str, payload: &str) -> Outcome {
+        self.fire_with(name, payload, None, None, None)
+    }
+
+    /// Fires a point about a device. `failure` is what a failing hook does, where not what the point says.
+    pub(crate) fn fire_device(
+        &mut self,
+        name: &str,
+        payload: &str,
+        device: &CustomDevice,
+        failure: Option<Failure>,
+    ) -> Outcome {
+        self.fire_with(name, payload, Some(&device.label), Some(device.properties()), failure)
+    }
+
+    fn fire_with(
+        &mut self,
+        name: &str,
+        payload: &str,
+        device: Option<&str>,
+        parameters: Option<&CustomProperties>,
+        failure: Option<Failure>,
+    ) -> Outcome {
+        let unknown;
+        let point = match self.driver.catalogue.get(name) {
+            Some(p) => p,
+            // Not to be: the table holds every name used here, which a test shows.
+            None => {
+                unknown = Point::unknown(name);
+                &unknown
+            }
+        };
+        let event = Event {
+            vm: Some(&self.vm),
+            parameters,
+            reason: Some(self.reason),
+            launch_flags: self.launch_flags.as_deref().map(Path::new),
+            timeout: self.timeout,
+            failure,
+            ..Event::new(point, payload)
+        };
+        let observer = self.watch.event(point, device);
+        let outcome = self.driver.engine.fire_observed(&event, observer);
+        self.watch.outcome(&outcome);
+        self.reports.push(outcome.report(self.with_diff));
+        outcome
+    }
+
+    /// The result of a vetoing point, or the veto as an error of the operation. `keep` gets the result either way.
+    pub(crate) fn settle(&self, outcome: Outcome, keep: impl FnOnce(&Document)) -> Result<Document, Error> {
+        let point = outcome.point.clone();
+        outcome.settle(keep).map_err(|error| Error::Veto {
+            operation: self.operation,
+            vm: self.vm.name.clone().unwrap_or_default(),
+            point,
+            error,
+        })
+    }
+
+    /// The destroy points before the VM is gone. None of them can stop it (C05, C06).
+    pub(crate) fn before_destroy(&mut self, machine: &Machine) {
+        for device in set_devices(machine) {
+            let xml = machine.device_xml(&device);
+            self.fire_device("before_device_destroy", &xml, &device, Some(Failure::Advisory));
+        }
+        self.fire("before_vm_destroy", machine.xml());
+    }
+
+    /// The destroy points after the VM is gone.
+    pub(crate) fn after_destroy(&mut self, machine: &Machine) {
+        self.fire("after_vm_destroy", machine.xml());
+        for device in set_devices(machine) {
+            let xml = machine.device_xml(&device);
+            self.fire_device("after_device_destroy", &xml, &device, None);
+        }
+    }
+}
+
+/// Devices with custom properties that are set: the points after a start care for no others.
+pub(crate) fn set_devices(machine: &Machine) -> impl Iterator<Item = CustomDevice> {
+    machine.custom_devices().into_iter().filter(|d| !d.properties().is_empty())
+}

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Custom properties in the metadata of a domain XML.
+//!
+//! VDSM keeps them under `vm/custom` and `vm/device[…]/custom` in its own namespace, one element per property.
+//! Ours have the same shape in our namespace, but the property's name is an attribute, because not every
+//! name of a property can be the name of an element:
+//!
+//! ```xml
+//! <virt-hooks:vm xmlns:virt-hooks="http://virt-hooks.io/vm/1.0">
+//!   <virt-hooks:custom><virt-hooks:property name="smbios">{'serial': '1'}</virt-hooks:property></virt-hooks:custom>
+//!   <virt-hooks:device alias="ua-1"><virt-hooks:custom/></virt-hooks:device>
+//! </virt-hooks:vm>
+//! ```
+
+use virt_hooks_domxml::{Document, EditError, Element, NewElement, OVIRT_VM_NAMESPACE};
+use virt_hooks_engine::CustomProperties;
+
+/// The namespace of our metadata.
+pub const NAMESPACE: &str = "http://virt-hooks.io/vm/1.0";
+const PREFIX: &str = "virt-hooks";
+
+/// A `device` entry: which device is meant, and its properties.
+#[derive(Clone, Debug)]
+pub(crate) struct DeviceEntry {
+    alias: Option<String>,
+    mac: Option<String>,
+    name: Option<String>,
+    kind: Option<String>,
+    pub(crate) properties: CustomProperties,
+}
+
+/// Properties of the VM: VDSM's first, so that ours win.
+pub(crate) fn of_vm(doc: &Document) -> CustomProperties {
+    vms(doc)
+        .flat_map(|(vm, uri)| doc.child_in(vm, uri, "custom").map(|custom| (custom, uri)))
+        .flat_map(|(custom, uri)| listed(doc, custom, uri))
+        .collect()
+}
+
+/// Devices with an entry for custom properties, even an empty one.
+pub(crate) fn of_devices(doc: &Document) -> Vec<DeviceEntry> {
+    let mut entries = Vec::new();
+    for (vm, uri) in vms(doc) {
+        for device in doc.children(vm).filter(|&d| doc.is_in(d, uri, "device")) {
+            let Some(custom) = doc.child_in(device, uri, "custom") else { continue };
+            let text = |name| {
+                doc.attribute(device, name).map(std::borrow::Cow::into_owned).filter(|v| !v.is_empty())
+            };
+            entries.push(DeviceEntry {
+                alias: text("alias"),
+                mac: text("mac_address"),
+                name: text("name"),
+                kind: text("devtype"),
+                properties: listed(doc, custom, uri).into_iter().collect(),
+            });
+        }
+    }
+    entries
+}
+
+impl DeviceEntry {
+    /// Whether this entry is about `device`: by alias; else by MAC address; else by kind and target name.
+    pub(crate) fn is_about(&self, doc: &Document, device: Element) -> bool {
+        let below = |child: &str, attribute: &str| {
+            doc.child(device, child)
+                .and_then(|c| doc.attribute(c, attribute))
+                .map(std::borrow::Cow::into_owned)
+        };
+        if let Some(kind) = &self.kind
+            && doc.local_name(device) != kind
+        {
+            return false;
+        }
+        match (&self.alias, &self.mac, &self.name) {
+            (Some(alias), mac, _) if below("alias", "name").is_some() || mac.is_none() => {
+                below("alias", "name").as_ref() == Some(alias)
+            }
+            (_, Some(mac), _) => below("mac", "address").is_some_and(|m| m.eq_ignore_ascii_case(mac)),
+            (None, None, Some(name)) => below("target", "dev").as_ref() == Some(name),
+            _ => false,
+        }
+    }
+}
+
+fn vms(doc: &Document) -> impl Iterator<Item = (Element, &'static str)> {
+    let metadata = doc.child(doc.root(), "metadata");
+    [OVIRT_VM_NAMESPACE, NAMESPACE]
+        .into_iter()
+        .filter_map(move |uri| metadata.and_then(|m| doc.child_in(m, uri, "vm")).map(|vm| (vm, uri)))
+}
+
+fn listed(doc: &Document, custom: Element, uri: &'static str) -> Vec<(String, String)> {
+    doc.children(custom)
+        // A property is text: what has elements in it is something else.
+        .filter(|&p| doc.children(p).next().is_none())
+        .filter_map(|p| {
+            let name = if uri == NAMESPACE {
+                doc.attribute(p, "name")?.into_owned()
+            } else {
+                doc.local_name(p).to_owned()
+            };
+            Some((name, doc.text(p).into_owned()))
+        })
+        .collect()
+}
+
+/// Sets a property of the VM in our metadata.
+pub(crate) fn set(doc: &mut Document, name: &str, value: &str) -> Result<(), EditError> {
+    let metadata = match doc.child(doc.root(), "metadata") {
+        Some(m) => m,
+        // libvirt takes the children of <domain> in any order; here people look for it.
+        None => {
+            match ["title", "description", "uuid", "name"].iter().find_map(|n| doc.child(doc.root(), n)) {
+                Some(before) => doc.insert_after(before, NewElement::new("metadata"))?,
+                None => doc.ensure_child(doc.root(), "metadata")?,
+            }
+        }
+    };
+    let vm = match doc.child_in(metadata, NAMESPACE, "vm") {
+        Some(vm) => vm,
+        None => doc.append(metadata, format!("<{PREFIX}:vm xmlns:{PREFIX}=\"{NAMESPACE}\"/>").as_str())?,
+    };
+    let prefixed = |doc: &Document, local: &str| match doc.name(vm).split_once(':') {
+        Some((prefix, _)) => format!("{prefix}:{local}"),
+        None => local.to_owned(),
+    };
+    let custom = match doc.child_in(vm, NAMESPACE, "custom") {
+        Some(c) => c,
+        None => doc.append(vm, NewElement::new(prefixed(doc, "custom")))?,
+    };
+    let known = doc.children(custom).find(|&p| doc.has(p, "name", name));
+    match known {
+        Some(p) => doc.set_text(p, value),
+        None => {
+            let property = NewElement::new(prefixed(doc, "property")).attribute("name", name).text(value);
+            doc.append(custom, property).map(drop)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OVIRT: &str = "<domain><name>x</name><metadata><o:vm xmlns:o='http://ovirt.org/vm/1.0'><o:custom><o:smbios>1</o:smbios><o:n type='int'>7</o:n><o:nested><o:a/></o:nested></o:custom>\
+        <o:device devtype='interface' mac_address='56:6F:00:00:00:01'><o:custom><o:qos>0.5</o:qos></o:custom></o:device>\
+        <o:device devtype='disk' name='vda'><o:custom/></o:device><o:device devtype='disk' name='vdb'/>\
+        <o:device devtype='hostdev' alias='ua-1'><o:custom><o:c>d</o:c></o:custom></o:device></o:vm></metadata>\
+        <devices><interface><mac address='56:6f:00:00:00:01'/></interface><disk><target dev='vda'/></disk><hostdev><alias name='ua-1'/></hostdev></devices></domain>";
+
+    fn pairs(p: &CustomProperties) -> Vec<(String, String)> {
+        p.iter()
+            .map(|(n, v)| (String::from_utf8_lossy(n).into(), String::from_utf8_lossy(v).into()))
+            .collect()
+    }
+
+    #[test]
+    fn vdsms_metadata_is_read() {
+        let doc = Document::parse(OVIRT).unwrap();
+        assert_eq!(pairs(&of_vm(&doc)), [("smbios".into(), "1".into()), ("n".into(), "7".into())]);
+        let entries = of_devices(&doc);
+        assert_eq!(entries.len(), 3, "one without custom is none of ours");
+        let devices: Vec<Element> = doc.children(doc.find("devices").unwrap()).collect();
+        for (entry, device) in entries.iter().zip(&devices) {
+            let about: Vec<bool> = devices.iter().map(|&d| entry.is_about(&doc, d)).collect();
+            assert_eq!(about.iter().filter(|a| **a).count(), 1);
+            assert!(entry.is_about(&doc, *device));
+        }
+        assert_eq!(pairs(&entries[0].properties), [("qos".into(), "0.5".into())]);
+        assert!(entries[1].properties.is_empty());
+    }
+
+    #[test]
+    fn ours_is_written_read_and_wins() {
+        let mut doc = Document::parse(OVIRT).unwrap();
+        set(&mut doc, "smbios", "<2> & \"3\"").unwrap();
+        set(&mut doc, "odd name", "x").unwrap();
+        set(&mut doc, "smbios", "3").unwrap();
+        let again = Document::parse(doc.as_str()).unwrap();
+        assert_eq!(pairs(&of_vm(&again)).last().unwrap().0, "odd name");
+        assert!(pairs(&of_vm(&again)).contains(&("smbios".into(), "3".into())));
+        assert_eq!(again.as_str().matches("property name=\"smbios\"").count(), 1);
+    }
+
+    #[test]
+    fn a_domain_without_metadata_gets_some() {
+        let mut doc = Document::parse("<domain>\n  <name>x</name>\n  <devices/>\n</domain>").unwrap();
+        set(&mut doc, "a", "b").unwrap();
+        assert_eq!(
+            doc.as_str(),
+            "<domain>\n  <name>x</name>\n  <metadata>\n    <virt-hooks:vm xmlns:virt-hooks=\"http://virt-hooks.io/vm/1.0\">\n      \
+             <virt-hooks:custom>\n        <virt-hooks:property name=\"a\">b</virt-hooks:property>\n      </virt-hooks:custom>\n    \
+             </virt-hooks:vm>\n  </metadata>\n  <devices/>\n</domain>"
+        );
+    }
+}

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Starting a VM (VDSM's sequences 4.1 and 4.2).
+
+use crate::driver::Driver;
+use crate::error::Error;
+use crate::lock::VmLock;
+use crate::machine::Machine;
+use crate::occasion::{Occasion, set_devices};
+use crate::watch::Watch;
+use std::time::Duration;
+use virt_hooks_contract::Report;
+use virt_hooks_engine::LaunchFlags;
+use virt_hooks_libvirt::{CreateFlags, Domain, ErrorKind, XmlFlags};
+
+/// Where the domain XML comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// Given.
+    Xml(Vec<u8>),
+    /// Stored under this name or UUID. The stored definition stays as it is: the VM runs from what the hooks
+    /// make of it.
+    Stored(String),
+}
+
+/// What to start, and how.
+#[derive(Clone, Debug)]
+pub struct StartRequest {
+    /// Where the domain XML comes from.
+    pub source: Source,
+    /// Custom properties to set, beside those in the XML's metadata.
+    pub properties: Vec<(String, String)>,
+    /// With processors standing still.
+    pub paused: bool,
+    /// The deadline of each hook, before all other settings.
+    pub timeout: Option<Duration>,
+    /// Whether reports hold a diff for each hook that changed something.
+    pub with_diff: bool,
+}
+
+/// A VM that was started.
+#[derive(Clone, Debug)]
+pub struct Started {
+    /// Its name.
+    pub name: String,
+    /// Its UUID.
+    pub uuid: String,
+    /// Its state.
+    pub state: &'static str,
+}
+
+const OPERATION: &str = "start VM";
+
+impl Driver {
+    /// Starts a VM. `reports` gets the record of each event, also of those before a failure.
+    ///
+    /// # Errors
+    /// A veto, with nothing started; or libvirt's refusal. Either way the clean-up points have been fired
+    /// with the XML as the hooks left it, because hooks before the failure may have made something.
+    pub fn start(
+        &self,
+        request: &StartRequest,
+        watch: &mut dyn Watch,
+        reports: &mut Vec<Report>,
+    ) -> Result<Started, Error> {
+        let mut machine = self.find(&request.source)?;
+        for (name, value) in &request.properties {
+            machine.set(name, value)?;
+        }
+        let _lock = VmLock::take(&self.engine.settings().run_dir, &machine.vm.id, machine.name())?;
+        self.check_free(&machine)?;
+
+        let own = if request.paused { CreateFlags::START_PAUSED } else { CreateFlags::NONE };
+        // Launch flags are for hooks of device and VM points, which run as the hook user.
+        let user = self.engine.settings().hook_user.as_ref();
+        let flags = LaunchFlags::write(&self.launch_flags_dir, &machine.vm.id, own.bits(), user)
+            .map_err(|source| Error::Flags { operation: OPERATION, vm: machine.name().to_owned(), source })?;
+        let mut occasion = Occasion {
+            driver: self,
+            operation: OPERATION,
+            reason: "start",
+            vm: machine.vm.clone(),
+            launch_flags: Some(flags.path().to_owned()),
+            timeout: request.timeout,
+            with_diff: request.with_diff,
+            reports,
+            watch,
+        };
+        match occasion.launch(&mut machine, &flags) {
+            Ok(domain) => occasion.started(&machine, &domain),
+            Err(error) => {
+                drop(flags);
+                occasion.launch_flags = None;
+                occasion.reason = "start-failed";
+                occasion.before_destroy(&machine);
+                occasion.after_destroy(&machine);
+                Err(error)
+            }
+        }
+    }
+
+    fn find(&self, source: &Source) -> Result<Machine, Error> {
+        match source {
+            Source::Xml(xml) => Machine::read(xml),
+            Source::Stored(name) => {
+                let domain = self.connection.lookup(name).map_err(Error::Unreachable)?;
+                if domain.is_active().map_err(Error::Unreachable)? {
+                    return Err(Error::Running(domain.name().to_owned()));
+                }
+                let stored = XmlFlags { secure: true, inactive: true, migratable: false };
+                Machine::read(domain.xml(stored).map_err(Error::Unreachable)?.as_bytes())
+            }
+        }
+    }
+
+    /// Sees that the VM does not run and its name is its own, before any hook does anything.
+    fn check_free(&self, machine: &Machine) -> Result<(), Error> {
+        for key in [&machine.vm.id, machine.name()] {
+            let domain = match self.connection.lookup(key) {
+                Ok(d) => d,
+                Err(e) if e.kind == ErrorKind::NoDomain => continue,
+                Err(e) => return Err(Error::Unreachable(e)),
+            };
+            if domain.is_active().map_err(Error::Unreachable)? {
+                return Err(Error::Running(domain.name().to_owned()));
+            }
+            if domain.uuid() != machine.vm.id {
+                return Err(Error::NameTaken {
+                    name: domain.name().to_owned(),
+                    existing: domain.uuid().to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Occasion<'_> {
+    /// Up to the running VM. On the way `machine` follows what hooks do, so that clean-up sees it.
+    fn launch(&mut self, machine: &mut Machine, flags: &LaunchFlags) -> Result<Domain, Error> {
+        let mut done = 0;
+        // Listed anew after each: a replaced device moves the offsets of those behind it.
+        while let Some(device) = machine.custom_devices().into_iter().nth(done) {
+            let outcome =
+                self.fire_device("before_device_create", &machine.device_xml(&device), &device, None);
+            let changed = outcome.changed;
+            let result = self.settle(outcome, |_| ())?;
+            if changed {
+                machine.replace_device(&device, &String::from_utf8_lossy(result.bytes()))?;
+            }
+            done += 1;
+        }
+        let outcome = self.fire("before_vm_start", machine.xml());
+        let mut kept = Ok(());
+        self.settle(outcome, |xml| kept = machine.replace(xml.bytes()))?;
+        kept?;
+        let bits = flags.read(CreateFlags::KNOWN).map_err(|source| self.flags_error(source))?;
+        let flags = CreateFlags::from_bits(bits).unwrap_or_default();
+        self.watch.step(&format!("start VM {}", machine.name()));
+        let domain = self.driver.connection.create_xml(machine.xml(), flags).map_err(Error::Refused);
+        self.watch.step_done();
+        domain
+    }
+
+    fn flags_error(&self, source: virt_hooks_engine::FlagsError) -> Error {
+        Error::Flags { operation: self.operation, vm: self.vm.name.clone().unwrap_or_default(), source }
+    }
+
+    /// The points after the start. The VM runs: nothing here undoes that.
+    fn started(&mut self, machine: &Machine, domain: &Domain) -> Result<Started, Error> {
+        // Where libvirt does not answer just now, what it was given is the next best.
+        let live = domain.xml(XmlFlags::default()).ok().and_then(|xml| Machine::read(xml.as_bytes()).ok());
+        let live = live.as_ref().unwrap_or(machine);
+        self.fire("after_vm_start", live.xml());
+        for device in set_devices(live) {
+            let xml = live.device_xml(&device);
+            self.fire_device("after_device_create", &xml, &device, None);
+        }
+        Ok(Started {
+            name: domain.name().to_owned(),
+            uuid: domain.uuid().to_owned(),
+            state: domain.state().map_or("unknown", |s| s.state.name()),
+        })
+    }
+}
