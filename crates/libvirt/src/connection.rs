@@ -297,6 +297,7 @@ impl Drop for Inner {
         unsafe { (functions.virConnectUnregisterCloseCallback)(self.pointer.as_ptr(), on_close) };
         // SAFETY: this is the reference that opening returned, released once.
         unsafe { (functions.virConnectClose)(self.pointer.as_ptr()) };
+        registry::drop_connection(self.ticket);
     }
 }
 

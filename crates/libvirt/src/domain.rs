@@ -240,7 +240,10 @@ impl Domain {
 
     /// Waits until libvirt has no other business with the running VM, for half a minute at most. A VM that
     /// does not run, or is gone, is not waited for.
-    pub(crate) fn settle(&self) {
+    ///
+    /// A daemon that was just started takes up the running VMs in the background. A VM that is stopped
+    /// meanwhile stops, and is reported as not found.
+    pub fn settle(&self) {
         let mut stat = VirDomainMemoryStat::default();
         // Reading statistics is the harmless call that waits for its turn; they are of no interest.
         // SAFETY: the domain is valid and there is room for the one entry that is asked for.

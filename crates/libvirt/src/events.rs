@@ -255,7 +255,7 @@ pub(crate) unsafe extern "C" fn on_lifecycle(
 pub(crate) unsafe extern "C" fn on_close(_connection: *mut VirConnect, reason: c_int, opaque: *mut c_void) {
     // As in `on_lifecycle`.
     let _ = catch_unwind(|| {
-        registry::close(Ticket::from_opaque(opaque), &Event::Closed(CloseReason::from_raw(reason)));
+        registry::close(Ticket::from_opaque(opaque), Event::Closed(CloseReason::from_raw(reason)));
     });
 }
 

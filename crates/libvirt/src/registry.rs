@@ -32,6 +32,8 @@ struct Entry {
 struct Registry {
     last: usize,
     entries: HashMap<Ticket, Entry>,
+    /// Connections that are lost and not dropped yet, each with its last event.
+    lost: HashMap<Ticket, Event>,
 }
 
 impl Registry {
@@ -39,12 +41,19 @@ impl Registry {
         self.last += 1;
         Ticket(self.last)
     }
+
+    fn send(&self, connection: Ticket, event: &Event) {
+        for entry in self.entries.values().filter(|entry| entry.connection == connection) {
+            // A receiver that is gone is about to unsubscribe.
+            let _ = entry.sender.send(event.clone());
+        }
+    }
 }
 
 static REGISTRY: LazyLock<Mutex<Registry>> = LazyLock::new(Mutex::default);
 
 fn registry() -> MutexGuard<'static, Registry> {
-    // Every change of the table is a single insert or remove, so it is whole even after a panic.
+    // Nothing under the lock panics, and no step depends on the one before it.
     REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -53,12 +62,23 @@ pub(crate) fn new_connection() -> Ticket {
     registry().ticket()
 }
 
-/// A number for a new subscription of `connection`, and where its events arrive.
+/// Forgets a connection that is about to close.
+pub(crate) fn drop_connection(connection: Ticket) {
+    registry().lost.remove(&connection);
+}
+
+/// A number for a new subscription of `connection`, and where its events arrive. On a lost connection
+/// that is its last event.
 pub(crate) fn subscribe(connection: Ticket) -> (Ticket, Receiver<Event>) {
     let (sender, receiver) = mpsc::channel();
     let mut registry = registry();
     let ticket = registry.ticket();
-    registry.entries.insert(ticket, Entry { connection, sender });
+    if let Some(last) = registry.lost.get(&connection) {
+        // The receiver is right below.
+        let _ = sender.send(last.clone());
+    } else {
+        registry.entries.insert(ticket, Entry { connection, sender });
+    }
     (ticket, receiver)
 }
 
@@ -69,16 +89,15 @@ pub(crate) fn unsubscribe(subscription: Ticket) {
 
 /// Sends to every subscription of a connection.
 pub(crate) fn send(connection: Ticket, event: &Event) {
-    for entry in registry().entries.values().filter(|entry| entry.connection == connection) {
-        // A receiver that is gone is about to unsubscribe.
-        let _ = entry.sender.send(event.clone());
-    }
+    registry().send(connection, event);
 }
 
 /// Sends a last event to every subscription of a connection, and ends them.
-pub(crate) fn close(connection: Ticket, event: &Event) {
-    send(connection, event);
-    registry().entries.retain(|_, entry| entry.connection != connection);
+pub(crate) fn close(connection: Ticket, event: Event) {
+    let mut registry = registry();
+    registry.send(connection, &event);
+    registry.entries.retain(|_, entry| entry.connection != connection);
+    registry.lost.insert(connection, event);
 }
 
 #[cfg(test)]
@@ -92,8 +111,11 @@ mod tests {
         let (_, first) = subscribe(closing);
         let (second_ticket, second) = subscribe(staying);
         let closed = Event::Closed(CloseReason::EndOfFile);
-        close(closing, &closed);
+        close(closing, closed.clone());
         assert_eq!(first.iter().collect::<Vec<_>>(), vec![closed.clone()]);
+        let (_, late) = subscribe(closing);
+        assert_eq!(late.iter().collect::<Vec<_>>(), vec![closed.clone()], "no waiting for ever");
+        drop_connection(closing);
         assert!(second.try_recv().is_err());
         send(staying, &closed);
         assert_eq!(second.recv().unwrap(), closed);

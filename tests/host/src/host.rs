@@ -75,6 +75,13 @@ pub enum HostError {
     },
 }
 
+impl HostError {
+    /// For `map_err` on a file operation.
+    pub(crate) fn file(operation: &'static str, path: &Path) -> impl Fn(io::Error) -> Self {
+        move |source| Self::File { operation, path: path.to_owned(), source }
+    }
+}
+
 /// A QEMU process of a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Qemu {
@@ -112,16 +119,15 @@ impl Host {
         let directory = tempfile::Builder::new()
             .prefix("vh-")
             .tempdir_in(&base)
-            .map_err(|source| HostError::File { operation: "make a directory in", path: base, source })?;
+            .map_err(HostError::file("make a directory in", &base))?;
         let root = directory.path().to_owned();
         let host =
             Self { root, directory: Mutex::new(Some(directory)), emulator, cache: cache.map(Path::to_owned) };
         for name in ["etc", "guest", "serial"] {
             let path = host.root.join(name);
-            fs::create_dir(&path).map_err(|source| HostError::File { operation: "make", path, source })?;
+            fs::create_dir(&path).map_err(HostError::file("make", &path))?;
         }
-        let as_root = rustix::process::geteuid().is_root();
-        host.write("etc/qemu.conf", qemu_conf(as_root).as_bytes())?;
+        host.write("etc/qemu.conf", host.qemu_conf().as_bytes())?;
         for guest in Guest::ALL {
             host.write(&format!("guest/{}", guest.file_name()), guest.bytes())?;
         }
@@ -161,7 +167,7 @@ impl Host {
     /// [`HostError::GuestNotUp`] after `timeout`.
     pub fn wait_for_guest(&self, name: &str, timeout: Duration) -> Result<(), HostError> {
         let path = self.serial(name);
-        let failed = |source| HostError::File { operation: "watch", path: path.clone(), source };
+        let failed = HostError::file("watch", &path);
         let deadline = Instant::now() + timeout;
         let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
             .map_err(|errno| failed(errno.into()))?;
@@ -184,7 +190,7 @@ impl Host {
                     said: said.into_owned(),
                 });
             }
-            if wait_readable(&watch, deadline).map_err(failed)? {
+            if wait_readable(&watch, deadline).map_err(&failed)? {
                 let mut buffer = [MaybeUninit::uninit(); 4096];
                 let mut reader = inotify::Reader::new(&watch, &mut buffer);
                 while reader.next().is_ok() && !reader.is_buffer_empty() {}
@@ -232,11 +238,7 @@ impl Host {
             // As above: the next host's first VM takes longer.
             let _ = capabilities::copy(&self.capabilities(), cache);
         }
-        let removed = directory.close().map_err(|source| HostError::File {
-            operation: "remove",
-            path: self.root.clone(),
-            source,
-        });
+        let removed = directory.close().map_err(HostError::file("remove", &self.root));
         result.and(removed).map(|()| cleanup)
     }
 
@@ -246,6 +248,11 @@ impl Host {
         let ours = arguments.first()?.contains("qemu")
             && arguments.iter().any(|argument| argument.contains(&prefix));
         ours.then(|| Qemu { pid, name: vm_name(&arguments), arguments })
+    }
+
+    /// The driver's configuration, fit for this user.
+    pub(crate) fn qemu_conf(&self) -> String {
+        qemu_conf(rustix::process::geteuid().is_root())
     }
 
     fn serial(&self, name: &str) -> PathBuf {
@@ -258,7 +265,7 @@ impl Host {
 
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), HostError> {
         let path = self.root.join(name);
-        fs::write(&path, bytes).map_err(|source| HostError::File { operation: "write", path, source })
+        fs::write(&path, bytes).map_err(HostError::file("write", &path))
     }
 }
 

@@ -34,12 +34,14 @@
 #![forbid(unsafe_code)]
 
 mod capabilities;
+mod daemon;
 mod guest;
 mod host;
 mod process;
 mod reaper;
 mod requirements;
 
+pub use daemon::Daemon;
 pub use guest::{Guest, GuestOptions};
 pub use host::{Cleanup, Host, HostError, Qemu};
 pub use reaper::become_subreaper;

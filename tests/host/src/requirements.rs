@@ -10,21 +10,21 @@ use std::path::{Path, PathBuf};
 use virt_hooks_libvirt::Libvirt;
 
 /// The emulator of the guests.
-pub(crate) const EMULATOR: &str = "qemu-system-x86_64";
+const EMULATOR: &str = "qemu-system-x86_64";
 const DRIVER: &str = "libvirt_driver_qemu.so";
 
-/// One thing that is not installed.
+/// One thing that is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MissingThing {
-    /// Its name: a file or a user.
+    /// Its name: a file, a user, a right.
     pub what: &'static str,
-    /// The Debian package that brings it.
+    /// The Debian package that brings it; empty if no package does.
     pub apt: &'static str,
-    /// The Fedora package that brings it.
+    /// The Fedora package that brings it; empty if no package does.
     pub dnf: &'static str,
 }
 
-/// Everything that is not installed. Displays as one line with the commands that install it.
+/// Everything that is not there. Displays as one line with the commands that install it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Missing {
     /// At least one.
@@ -34,15 +34,12 @@ pub struct Missing {
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let join = |part: fn(&MissingThing) -> &str, between: &str| {
-            self.things.iter().map(part).collect::<Vec<_>>().join(between)
+            let parts = self.things.iter().map(part).filter(|part| !part.is_empty());
+            parts.collect::<Vec<_>>().join(between)
         };
-        write!(
-            f,
-            "not installed: {}; install with `apt install {}` or `dnf install {}`",
-            join(|thing| thing.what, ", "),
-            join(|thing| thing.apt, " "),
-            join(|thing| thing.dnf, " "),
-        )
+        write!(f, "missing: {}", join(|thing| thing.what, ", "))?;
+        let (apt, dnf) = (join(|thing| thing.apt, " "), join(|thing| thing.dnf, " "));
+        if apt.is_empty() { Ok(()) } else { write!(f, "; `apt install {apt}` or `dnf install {dnf}`") }
     }
 }
 
@@ -83,10 +80,15 @@ pub fn requirements() -> Result<(), Missing> {
     if things.is_empty() { Ok(()) } else { Err(Missing { things }) }
 }
 
-/// The emulator's path, from `PATH`.
+/// The emulator's path.
 pub(crate) fn emulator() -> Option<PathBuf> {
+    find_program(EMULATOR)
+}
+
+/// A program's path, from `PATH`.
+pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
-    env::split_paths(&path).map(|dir| dir.join(EMULATOR)).find(|path| path.is_file())
+    env::split_paths(&path).map(|dir| dir.join(name)).find(|path| path.is_file())
 }
 
 /// Where libvirt looks for its drivers: Fedora's place, Debian's places, or the one it was told.
@@ -118,8 +120,10 @@ mod tests {
         ];
         assert_eq!(
             Missing { things }.to_string(),
-            "not installed: a.so, b; install with `apt install liba b-bin` or `dnf install a-libs b`"
+            "missing: a.so, b; `apt install liba b-bin` or `dnf install a-libs b`"
         );
+        let rights = MissingThing { what: "root rights", apt: "", dnf: "" };
+        assert_eq!(Missing { things: vec![rights] }.to_string(), "missing: root rights");
     }
 
     #[test]
