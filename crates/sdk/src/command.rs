@@ -283,18 +283,19 @@ fn attend(child: &mut Child, command: &Command, output: &mut Output) -> io::Resu
         fcntl_setfl(fd, fcntl_getfl(fd)? | OFlags::NONBLOCK)?;
     }
     let mut input = command.stdin.as_slice();
-    let until = Instant::now() + command.deadline;
+    // None: further away than the clock goes.
+    let until = Instant::now().checked_add(command.deadline);
     loop {
         let mut fds = vec![PollFd::from_borrowed_fd(ended.as_fd(), PollFlags::IN)];
         fds.extend(stdin.as_ref().map(|fd| PollFd::new(fd, PollFlags::OUT)));
         fds.extend(stdout.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
         fds.extend(stderr.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
-        let left = until.saturating_duration_since(Instant::now());
-        let timeout = Timespec {
-            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: left.subsec_nanos().into(),
-        };
-        match poll(&mut fds, Some(&timeout)) {
+        let timeout = until.map(|until| {
+            let left = until.saturating_duration_since(Instant::now());
+            let tv_sec = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
+            Timespec { tv_sec, tv_nsec: left.subsec_nanos().into() }
+        });
+        match poll(&mut fds, timeout.as_ref()) {
             Ok(0) => return Ok(false),
             Err(rustix::io::Errno::INTR) => continue,
             other => other?,
