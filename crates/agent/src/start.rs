@@ -91,11 +91,18 @@ impl Driver {
                 drop(flags);
                 occasion.launch_flags = None;
                 occasion.reason = "start-failed";
-                occasion.before_destroy(&machine);
-                occasion.after_destroy(&machine);
+                // Started by somebody else meanwhile: what a clean-up would remove is in use.
+                if !self.is_running(&machine.vm.id) {
+                    occasion.before_destroy(&machine);
+                    occasion.after_destroy(&machine);
+                }
                 Err(error)
             }
         }
+    }
+
+    fn is_running(&self, uuid: &str) -> bool {
+        self.connection.lookup(uuid).is_ok_and(|d| d.is_active().unwrap_or(true))
     }
 
     fn find(&self, source: &Source) -> Result<Machine, Error> {
@@ -137,9 +144,8 @@ impl Driver {
 impl Occasion<'_> {
     /// Up to the running VM. On the way `machine` follows what hooks do, so that clean-up sees it.
     fn launch(&mut self, machine: &mut Machine, flags: &LaunchFlags) -> Result<Domain, Error> {
-        let mut done = 0;
-        // Listed anew after each: a replaced device moves the offsets of those behind it.
-        while let Some(device) = machine.custom_devices().into_iter().nth(done) {
+        // The handles of the others stay good when one is replaced.
+        for device in machine.custom_devices() {
             let outcome =
                 self.fire_device("before_device_create", &machine.device_xml(&device), &device, None);
             let changed = outcome.changed;
@@ -147,7 +153,6 @@ impl Occasion<'_> {
             if changed {
                 machine.replace_device(&device, &String::from_utf8_lossy(result.bytes()))?;
             }
-            done += 1;
         }
         let outcome = self.fire("before_vm_start", machine.xml());
         let mut kept = Ok(());

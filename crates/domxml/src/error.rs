@@ -39,6 +39,15 @@ pub enum ParseError {
         /// Which rule.
         reason: String,
     },
+    /// More of something than any domain has. The limits keep the time of a parse in proportion to
+    /// the size of the text, whoever wrote it.
+    #[error("more than {limit} {what}")]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// How many are accepted.
+        limit: usize,
+    },
     /// Larger than this crate's offsets can address.
     #[error("{size} bytes are more than a document may have (4 GiB)")]
     TooLarge {

@@ -2,6 +2,7 @@
 //! What an edit puts in: an element made of names and values, or a piece of XML.
 
 use crate::document::{Document, Element};
+use crate::layout::Layout;
 use crate::tree::Tree;
 use crate::{EditError, escape, parse};
 
@@ -111,26 +112,6 @@ pub(crate) fn check_characters(name: &str, value: &str) -> Result<(), EditError>
     match escape::forbidden(value) {
         Some(c) => Err(EditError::Character { name: name.to_owned(), code: u32::from(c) }),
         None => Ok(()),
-    }
-}
-
-/// How lines start where an element is put.
-#[derive(Debug, Clone)]
-pub(crate) struct Layout<'t> {
-    pub(crate) newline: &'t str,
-    pub(crate) indent: String,
-    pub(crate) step: String,
-}
-
-impl Layout<'_> {
-    pub(crate) fn deeper(&self) -> Self {
-        let indent = format!("{}{}", self.indent, self.step);
-        Self { newline: self.newline, indent, step: self.step.clone() }
-    }
-
-    pub(crate) fn start_line(&self, out: &mut String) {
-        out.push_str(self.newline);
-        out.push_str(&self.indent);
     }
 }
 

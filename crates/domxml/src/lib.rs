@@ -37,6 +37,7 @@ mod edit;
 mod error;
 mod escape;
 mod fragment;
+mod layout;
 mod parse;
 pub mod secrets;
 mod tag;

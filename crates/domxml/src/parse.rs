@@ -87,25 +87,49 @@ pub(crate) fn declaration(text: &str) -> Option<&str> {
     text.get(..text.find("?>")? + 2)
 }
 
+/// Namespace declarations accepted in a document. roxmltree lists for each declaring element all
+/// that are in scope, so thousands of them take seconds.
+const MOST_NAMESPACES: usize = 256;
+
+/// Attributes accepted in one element. roxmltree compares each with all others.
+const MOST_ATTRIBUTES: usize = 1024;
+
+/// Refuses what would keep roxmltree busy out of proportion. Tells whether there may be a tag with
+/// two namespace declarations.
+fn proportionate(text: &str) -> Result<bool, ParseError> {
+    let equals = |text: &str| memchr::memchr_iter(b'=', text.as_bytes()).count();
+    let declarations = memchr::memmem::find_iter(text.as_bytes(), "xmlns").take(MOST_NAMESPACES + 1).count();
+    if declarations > MOST_NAMESPACES {
+        return Err(ParseError::TooMany { what: "namespace declarations", limit: MOST_NAMESPACES });
+    }
+    // Counting all is quick, and enough for nearly every document.
+    if equals(text) > MOST_ATTRIBUTES
+        && text.split('<').any(|tag| equals(tag.get(..tag::end(tag, 0)).unwrap_or(tag)) > MOST_ATTRIBUTES)
+    {
+        return Err(ParseError::TooMany { what: "attributes in one element", limit: MOST_ATTRIBUTES });
+    }
+    Ok(declarations > 1)
+}
+
 /// Judges `text`.
 pub(crate) fn read(text: &str) -> Result<roxmltree::Document<'_>, ParseError> {
     if u32::try_from(text.len()).is_err() {
         return Err(ParseError::TooLarge { size: text.len() });
     }
+    let several_declarations = proportionate(text)?;
     let parsed = match roxmltree::Document::parse(text) {
         Ok(parsed) => parsed,
         Err(_) if text.trim_start_matches('\u{FEFF}').trim().is_empty() => return Err(ParseError::Empty),
         Err(error) => return Err(refusal(text, &error)),
     };
-    second_default_namespace(text, &parsed)?;
+    if several_declarations {
+        second_default_namespace(text, &parsed)?;
+    }
     Ok(parsed)
 }
 
 /// The one rule about duplicates that roxmltree 0.21 does not hold: `xmlns` twice in one tag.
 fn second_default_namespace(text: &str, parsed: &roxmltree::Document<'_>) -> Result<(), ParseError> {
-    if text.matches("xmlns").nth(1).is_none() {
-        return Ok(());
-    }
     for node in parsed.descendants().filter(roxmltree::Node::is_element) {
         let mut defaults = tag::attributes(text, node.range().start)
             .filter(|a| text.get(a.name.clone()) == Some("xmlns"))
@@ -210,6 +234,20 @@ mod tests {
             check("<?xml version='1.0' encoding='latin-1'?><a>é</a>".as_bytes()),
             Err(ParseError::Encoding { declared: "latin-1".to_owned() })
         );
+    }
+
+    #[test]
+    fn out_of_proportion() {
+        let attributes = |count: usize| (0..count).map(|i| format!(" a{i}='>'")).collect::<String>();
+        assert!(check(format!("<a{}/>", attributes(1024)).as_bytes()).is_ok());
+        let refused = format!("<a{}/>", attributes(1025));
+        assert!(matches!(check(refused.as_bytes()), Err(ParseError::TooMany { limit: 1024, .. })));
+        assert!(check(format!("<a>{}</a>", "<b c='=' d=\"\"/> = ".repeat(1000)).as_bytes()).is_ok());
+        let nested = |count: usize| {
+            (0..count).map(|i| format!("<a xmlns:a{i}='u{i}'>")).collect::<String>() + &"</a>".repeat(count)
+        };
+        assert!(check(nested(256).as_bytes()).is_ok());
+        assert!(matches!(check(nested(257).as_bytes()), Err(ParseError::TooMany { limit: 256, .. })));
     }
 
     #[test]
