@@ -66,8 +66,8 @@ impl Occasion<'_> {
             failure,
             ..Event::new(point, payload)
         };
-        let observer = self.watch.event(point, device);
-        let outcome = self.driver.engine.fire_observed(&event, observer);
+        self.watch.event(point, device);
+        let outcome = self.driver.engine.fire_observed(&event, self.watch);
         self.watch.outcome(&outcome);
         self.reports.push(outcome.report(self.with_diff));
         outcome

@@ -4,10 +4,13 @@
 use virt_hooks_contract::Point;
 use virt_hooks_engine::{Observer, Outcome};
 
-/// Told about an operation while it runs.
-pub trait Watch {
-    /// An event is about to be fired; `device` names the device it is about. What comes back sees its hooks run.
-    fn event(&mut self, point: &Point, device: Option<&str>) -> &mut dyn Observer;
+/// Told about an operation while it runs: as an [`Observer`] about the hooks of its events, and beside
+/// that about the events and what lies between them.
+pub trait Watch: Observer {
+    /// An event is about to be fired; `device` names the device it is about.
+    fn event(&mut self, point: &Point, device: Option<&str>) {
+        let _ = (point, device);
+    }
 
     /// An event is over.
     fn outcome(&mut self, outcome: &Outcome) {
@@ -24,11 +27,8 @@ pub trait Watch {
 }
 
 /// Wants to know nothing.
-#[derive(Default)]
-pub struct Quiet(virt_hooks_engine::Silent);
+pub struct Quiet;
 
-impl Watch for Quiet {
-    fn event(&mut self, _: &Point, _: Option<&str>) -> &mut dyn Observer {
-        &mut self.0
-    }
-}
+impl Observer for Quiet {}
+
+impl Watch for Quiet {}

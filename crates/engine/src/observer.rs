@@ -29,7 +29,6 @@ pub trait Observer {
 }
 
 /// Wants to know nothing.
-#[derive(Default)]
 pub struct Silent;
 
 impl Observer for Silent {}
