@@ -11,7 +11,9 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
+use std::sync::Mutex;
 
+use rustix::process::{Pid, Signal, kill_process};
 use virt_hooks_testhost::{GuestOptions, Host};
 
 /// Exit code if the command did not run, as of `env`, `timeout` and the like.
@@ -37,16 +39,32 @@ fn main() -> ExitCode {
 fn run(command: Vec<OsString>) -> Result<u8, Box<dyn Error>> {
     let mut command = command.into_iter();
     let program = command.next().ok_or("usage: virt-hooks-testhost COMMAND [ARGUMENT…]")?;
+    // Ctrl-C reaches the command too: it ends, and what it leaves is cleaned up here. A signal that was sent
+    // to this process alone is passed on.
+    static CHILD: Mutex<Option<Pid>> = Mutex::new(None);
+    ctrlc::set_handler(|| {
+        if let Some(pid) = CHILD.lock().ok().and_then(|pid| *pid) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+    })?;
     let host = Host::create(env::var_os("TESTHOST_CACHE").map(PathBuf::from).as_deref())?;
     let xml = host.root().join("demo.xml");
     fs::write(&xml, host.domain_xml("demo", &GuestOptions::default()))?;
-    let status = Command::new(&program)
+    let mut child = Command::new(&program)
         .args(command)
         .envs(host.environment())
         .env("TESTHOST_ROOT", host.root())
         .env("TESTHOST_XML", &xml)
-        .status()
+        .spawn()
         .map_err(|error| format!("run {}: {error}", program.to_string_lossy()))?;
+    if let Ok(mut pid) = CHILD.lock() {
+        *pid = Some(Pid::from_child(&child));
+    }
+    let status = child.wait();
+    if let Ok(mut pid) = CHILD.lock() {
+        *pid = None;
+    }
+    let status = status?;
     let _killed = host.cleanup()?;
     // A command that a signal ended has no code; shells call that 128 and more.
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(128))
