@@ -1,2 +1,3 @@
-//! Placeholder: being built.
+// SPDX-License-Identifier: Apache-2.0
+//! The `virt-hooks` command.
 fn main() {}
