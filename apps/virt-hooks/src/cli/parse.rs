@@ -24,7 +24,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, Fa
     match Cli::try_parse_from(arguments) {
         Ok(cli) => Ok(Parsed::Run(Box::new(cli))),
         Err(e) => match e.kind() {
-            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(Parsed::Print(e.to_string())),
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+                Ok(Parsed::Print(format!("{}\n", e.to_string().trim_end())))
+            }
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
                 Err(Failure::usage("no command given: \"virt-hooks --help\" lists them"))
             }
