@@ -67,8 +67,9 @@ impl Catalogue {
     }
 }
 
-/// Whether `name` can be the name of a hook point, and so of a directory.
-fn is_point_name(name: &str) -> bool {
+/// Whether `name` can be the name of a hook point, and so of a directory: lower-case letters, digits and `_`,
+/// 64 at most, a letter first.
+pub fn is_point_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')

@@ -14,7 +14,7 @@ mod report;
 mod toml_error;
 mod units;
 
-pub use catalogue::Catalogue;
+pub use catalogue::{Catalogue, is_point_name};
 pub use config::{Config, HookConfig, PointConfig};
 pub use point::{Failure, Origin, Output, PayloadKind, Point, Properties, Subject, User, Variable};
 pub use report::{Report, RunRecord, SkippedRecord, Verdict};

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The grammar of the command line.
+
+mod fire;
+mod list;
+mod parse;
+mod points;
+mod values;
+mod vm;
+
+pub use fire::{Checking, Fire, Kind, OnFailure};
+pub use list::List;
+pub use parse::{Parsed, parse};
+pub use points::Points;
+pub use values::{Place, Property, Uuid};
+pub use vm::{Vm, VmCommand, VmDestroy, VmList, VmStart};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// The command line of `virt-hooks`.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "virt-hooks",
+    bin_name = "virt-hooks",
+    version,
+    about = "Run hooks at the turning points of a virtual machine's life",
+    after_help = "Exit codes: 0 proceed, 1 vetoed by a hook, 2 usage or configuration error, \
+                  3 what was given or found cannot be used.",
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    /// Where things lie.
+    #[command(flatten)]
+    pub locations: Locations,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Where things lie, where not at the usual places.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Locations")]
+pub struct Locations {
+    /// Directory with one sub-directory per hook point, in place of the usual ones; a later one overrides an earlier one [env: VIRT_HOOKS_HOOKS_DIR]
+    #[arg(long = "hooks-dir", value_name = "DIR", global = true)]
+    pub hooks_dirs: Vec<PathBuf>,
+    /// Configuration file [env: VIRT_HOOKS_CONFIG]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// Where payload files live while an event runs [env: VIRT_HOOKS_RUN_DIR]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub run_dir: Option<PathBuf>,
+    /// Where records are kept [env: VIRT_HOOKS_STATE_DIR]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub state_dir: Option<PathBuf>,
+}
+
+/// A verb.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Fire a hook point: run its hooks on a payload
+    Fire(Box<Fire>),
+    /// Show the hook points there are
+    Points(Points),
+    /// Show the hooks that are installed
+    List(List),
+    /// Start and stop virtual machines, hooks included
+    Vm(Vm),
+}
+
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `fire --dry-run`: what an event would do.
+
+use crate::cli::Format;
+use crate::failure::Failure;
+use crate::render::{Style, Table, count, duration, paint, printable};
+use crate::streams::{Look, Streams};
+use serde::Serialize;
+use std::fmt::Write;
+use virt_hooks_contract::{Failure as OnFailure, PayloadKind, SkippedRecord, exit};
+use virt_hooks_engine::{Engine, Event, Plan};
+
+/// A dry run, as programs read it.
+#[derive(Serialize)]
+struct Record<'a> {
+    point: &'a str,
+    payload: PayloadKind,
+    failure: OnFailure,
+    /// The user id hooks would run as; null: the caller's.
+    user: Option<u32>,
+    hooks: Vec<HookRecord>,
+    skipped: Vec<SkippedRecord>,
+    environment: serde_json::Map<String, serde_json::Value>,
+    warnings: &'a [String],
+}
+
+#[derive(Serialize)]
+struct HookRecord {
+    path: String,
+    deadline_ms: f64,
+}
+
+/// Shows what `event` would do, and does nothing.
+pub(crate) fn show(
+    engine: &Engine,
+    event: &Event<'_>,
+    format: Format,
+    streams: &mut Streams<'_>,
+) -> Result<u8, Failure> {
+    let plan = engine.plan(event)?;
+    let out = match format {
+        Format::Text => text(event, &plan, streams.output_look),
+        Format::Json => json(event, &plan)?,
+    };
+    streams.print(out.as_bytes())?;
+    Ok(exit::command::PROCEED)
+}
+
+fn json(event: &Event<'_>, plan: &Plan) -> Result<String, Failure> {
+    let record = Record {
+        point: &event.point.name,
+        payload: event.point.payload,
+        failure: plan.failure,
+        user: plan.user,
+        hooks: plan
+            .hooks
+            .iter()
+            .map(|h| HookRecord {
+                path: h.hook.path.to_string_lossy().into_owned(),
+                deadline_ms: h.deadline.as_secs_f64() * 1e3,
+            })
+            .collect(),
+        skipped: plan
+            .skipped
+            .iter()
+            .map(|s| SkippedRecord {
+                path: s.path.to_string_lossy().into_owned(),
+                reason: s.reason.to_string(),
+            })
+            .collect(),
+        environment: plan.environment.iter().map(|(n, v)| (n.clone(), v.clone().into())).collect(),
+        warnings: &plan.warnings,
+    };
+    crate::list::pretty(&record)
+}
+
+fn text(event: &Event<'_>, plan: &Plan, look: Look) -> String {
+    let mut out = String::new();
+    let heading = |text: &str| format!("{}\n", paint(text, Style::Heading, look));
+    let user = plan.user.map_or("as the caller".to_owned(), |uid| format!("as user {uid}"));
+    let failure = match plan.failure {
+        OnFailure::Veto => "a failure would veto",
+        OnFailure::Advisory => "a failure would be reported only",
+    };
+    let hooks = count(plan.hooks.len(), "hook");
+    out.push_str(&heading(&format!("{}: {hooks} would run, {user}; {failure}", event.point.name)));
+    let mut table = Table::default();
+    for h in &plan.hooks {
+        let limit = format!("at most {}", duration(h.deadline));
+        table.row([name(&h.hook.path), limit, directory(&h.hook.path)], None);
+    }
+    out.push_str(&table.render(2, look));
+    if !plan.skipped.is_empty() {
+        out.push_str(&heading("Not run"));
+        let mut table = Table::default();
+        for s in &plan.skipped {
+            table.row([name(&s.path), directory(&s.path), printable(&s.reason.to_string()).into()], None);
+        }
+        out.push_str(&table.render(2, look));
+    }
+    if !plan.hooks.is_empty() {
+        out.push_str(&heading("Environment"));
+        for (name, value) in &plan.environment {
+            let line = format!("{name}={value}");
+            let _ = writeln!(out, "  {}", printable(&line).replace('\n', "\\n"));
+        }
+    }
+    for warning in &plan.warnings {
+        let _ = writeln!(out, "{}: {}", paint("warning", Style::Odd, look), printable(warning));
+    }
+    out
+}
+
+fn name(path: &std::path::Path) -> String {
+    printable(&path.file_name().unwrap_or_default().to_string_lossy()).into_owned()
+}
+
+fn directory(path: &std::path::Path) -> String {
+    printable(&path.parent().unwrap_or(path).to_string_lossy()).into_owned()
+}

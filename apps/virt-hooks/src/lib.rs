@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The `virt-hooks` command: its grammar, its verbs, what it prints.
+//!
+//! One file per verb. The executable with the verbs of `vm`, which loads libvirt, uses the grammar, the
+//! people's view and the handling of payloads and results from here.
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod destination;
+mod dry_run;
+mod environ;
+mod failure;
+mod fire;
+mod list;
+pub mod payload;
+mod points;
+pub mod render;
+mod streams;
+mod vm;
+
+pub use environ::Environ;
+pub use failure::Failure;
+pub use streams::{Look, Streams};
+
+use cli::{Command, Locations, Parsed};
+use virt_hooks_contract::exit;
+use virt_hooks_engine::{Host, Overrides};
+
+/// The grammar, from which man pages and completions are made.
+pub fn command() -> clap::Command {
+    <cli::Cli as clap::CommandFactory>::command()
+}
+
+/// Runs the command and says how it ended: an exit code.
+pub fn run(environ: &Environ, streams: &mut Streams<'_>) -> u8 {
+    let done = match cli::parse(environ.arguments().iter().cloned()) {
+        Ok(Parsed::Print(text)) => streams.print(text.as_bytes()).map(|()| exit::command::PROCEED),
+        Ok(Parsed::Run(cli)) => match &cli.command {
+            Command::Fire(fire) => fire::run(fire, &cli.locations, environ, streams),
+            Command::Points(points) => points::run(points, &cli.locations, environ, streams),
+            Command::List(list) => list::run(list, &cli.locations, environ, streams),
+            Command::Vm(_) => vm::hand_over(environ),
+        },
+        Err(failure) => Err(failure),
+    };
+    conclude(done, streams)
+}
+
+/// Says why a command failed, in one line, and gives its exit code.
+pub fn conclude(done: Result<u8, Failure>, streams: &mut Streams<'_>) -> u8 {
+    match done {
+        Ok(code) => code,
+        Err(failure) => {
+            let line = failure.message.replace('\n', " ");
+            streams.say(&format!("virt-hooks: {}\n", render::printable(&line)));
+            failure.code
+        }
+    }
+}
+
+impl Locations {
+    /// Finds out about the host, what was said on the command line first.
+    ///
+    /// # Errors
+    /// A file that matters cannot be read or has a mistake in it.
+    pub fn host(&self, environ: &Environ) -> Result<Host, Failure> {
+        let overrides = Overrides {
+            hooks_dirs: self.hooks_dirs.clone(),
+            config: self.config.clone(),
+            run_dir: self.run_dir.clone(),
+            state_dir: self.state_dir.clone(),
+        };
+        let mut host = Host::load(overrides, &|name| environ.variable(name))?;
+        // Hooks get these as they are, and a hook may change its directory.
+        let settings = &mut host.settings;
+        let paths = [&mut settings.run_dir, &mut host.state_dir, &mut host.launch_flags_dir];
+        for path in paths.into_iter().chain(&mut settings.layers).chain(&mut settings.python_dir) {
+            if path.is_relative() {
+                let whole = std::path::absolute(&*path);
+                *path =
+                    whole.map_err(|e| Failure::usage(format!("directory \"{}\": {e}", path.display())))?;
+            }
+        }
+        Ok(host)
+    }
+}

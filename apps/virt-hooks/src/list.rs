@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `list`: the hooks that are installed.
+
+use crate::cli::{Format, List, Locations};
+use crate::environ::Environ;
+use crate::failure::Failure;
+use crate::points;
+use crate::render::{Style, Table, paint, printable};
+use crate::streams::{Look, Streams};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::path::Path;
+use virt_hooks_contract::{Catalogue, Point, exit};
+use virt_hooks_engine::{Engine, SkipReason, Trouble};
+
+/// VDSM's record of an installed hook.
+#[derive(Serialize)]
+struct Installed {
+    checksum: String,
+}
+
+pub(crate) fn run(
+    list: &List,
+    locations: &Locations,
+    environ: &Environ,
+    streams: &mut Streams<'_>,
+) -> Result<u8, Failure> {
+    let host = locations.host(environ)?;
+    host.check_layers()?;
+    let directories = directories(&host.settings.layers)?;
+    let catalogue = host.catalogue;
+    if let Some(name) = &list.point
+        && catalogue.get(name).is_none()
+        && !directories.contains(name)
+    {
+        return Err(points::unknown(name, &catalogue));
+    }
+    let engine = Engine::new(host.settings);
+    let wanted = |name: &str| list.point.as_deref().is_none_or(|point| point == name);
+    let out = match list.format {
+        Format::Json => {
+            let installed: BTreeMap<String, BTreeMap<String, Installed>> = engine
+                .installed()?
+                .into_iter()
+                .filter(|(point, _)| wanted(point))
+                .map(|(point, hooks)| {
+                    let hooks = hooks.into_iter().map(|(name, checksum)| (name, Installed { checksum }));
+                    (point, hooks.collect())
+                })
+                .collect();
+            pretty(&installed)?
+        }
+        Format::Text => {
+            let mut out = String::new();
+            for name in directories.iter().filter(|name| wanted(name)) {
+                out.push_str(&section(&engine, &catalogue, name, streams.output_look)?);
+            }
+            if out.is_empty() {
+                let layers = &engine.settings().layers;
+                let layers: Vec<_> = layers.iter().map(|l| l.to_string_lossy()).collect();
+                let at = list.point.as_ref().map(|p| format!(" at {p}")).unwrap_or_default();
+                streams.say(&format!("no hooks{at} in {}\n", printable(&layers.join(", "))));
+            }
+            out
+        }
+    };
+    streams.print(out.as_bytes())?;
+    Ok(exit::command::PROCEED)
+}
+
+/// The sub-directories of all layers: hook points, and whatever else there is.
+fn directories(layers: &[std::path::PathBuf]) -> Result<BTreeSet<String>, Failure> {
+    let mut names = BTreeSet::new();
+    for layer in layers {
+        let entries = match std::fs::read_dir(layer) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(source) => return Err(Trouble::ListHooks { path: layer.clone(), source }.into()),
+        };
+        let found = entries.flatten().filter(|e| e.path().is_dir());
+        names.extend(found.filter_map(|e| e.file_name().into_string().ok()));
+    }
+    Ok(names)
+}
+
+/// One directory: what runs and what does not, by name. Empty where there is nothing.
+fn section(engine: &Engine, catalogue: &Catalogue, name: &str, look: Look) -> Result<String, Failure> {
+    let known = catalogue.get(name);
+    let chain = match known {
+        Some(point) => engine.chain(point)?,
+        None => engine.chain(&Point::unknown(name))?,
+    };
+    let mut rows: Vec<(&Path, Option<&SkipReason>)> = chain.hooks.iter().map(|h| (&*h.path, None)).collect();
+    rows.extend(chain.skipped.iter().map(|s| (&*s.path, Some(&s.reason))));
+    if rows.is_empty() {
+        return Ok(String::new());
+    }
+    // The order of the chain; of one name, what runs comes first.
+    rows.sort_by(|a, b| a.0.file_name().cmp(&b.0.file_name()).then(a.1.is_some().cmp(&b.1.is_some())));
+    let mut table = Table::default();
+    for (path, reason) in rows {
+        let file = printable(&path.file_name().unwrap_or_default().to_string_lossy()).into_owned();
+        let directory = printable(&path.parent().unwrap_or(path).to_string_lossy()).into_owned();
+        let reason = reason.map(|r| format!("not run: {}", printable(&r.to_string()))).unwrap_or_default();
+        let style = (!reason.is_empty()).then_some(Style::Aside);
+        table.row([file, directory, reason], style);
+    }
+    let mut out = String::new();
+    let _ = write!(out, "{}", paint(&printable(name), Style::Heading, look));
+    if known.is_none() {
+        let meant = catalogue.nearest(name).map(|n| format!(": did you mean \"{n}\"?")).unwrap_or_default();
+        let _ = write!(out, "  {}", paint(&format!("not a hook point{meant}"), Style::Odd, look));
+    }
+    out.push('\n');
+    out.push_str(&table.render(2, look));
+    Ok(out)
+}
+
+/// JSON for programs, ended by a line feed.
+pub(crate) fn pretty(value: &impl Serialize) -> Result<String, Failure> {
+    let mut out = serde_json::to_string_pretty(value)
+        .map_err(|e| Failure::unusable(format!("write the answer: {e}")))?;
+    out.push('\n');
+    Ok(out)
+}

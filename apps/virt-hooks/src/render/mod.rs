@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What people read.
+
+mod chain;
+mod diff;
+mod style;
+mod table;
+mod text;
+mod verdict;
+
+pub use chain::Chain;
+pub use diff::coloured;
+pub use style::Style;
+pub(crate) use style::paint;
+pub(crate) use table::Table;
+pub(crate) use text::{count, wrapped};
+pub use text::{duration, printable};
+pub use verdict::verdict;
