@@ -44,6 +44,7 @@ impl Driver {
             vm: machine.vm.clone(),
             launch_flags: None,
             timeout: None,
+            cancel: None,
             with_diff,
             reports,
             watch,

@@ -5,6 +5,7 @@ use crate::driver::Driver;
 use crate::error::Error;
 use crate::machine::{CustomDevice, Machine};
 use crate::watch::Watch;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Duration;
 use virt_hooks_contract::{Failure, Point, Report};
@@ -18,6 +19,8 @@ pub(crate) struct Occasion<'a> {
     pub(crate) vm: Vm,
     pub(crate) launch_flags: Option<std::path::PathBuf>,
     pub(crate) timeout: Option<Duration>,
+    /// Gives up events while it is set; clean-up is not given up.
+    pub(crate) cancel: Option<BorrowedFd<'a>>,
     pub(crate) with_diff: bool,
     pub(crate) reports: &'a mut Vec<Report>,
     pub(crate) watch: &'a mut dyn Watch,
@@ -63,6 +66,7 @@ impl Occasion<'_> {
             reason: Some(self.reason),
             launch_flags: self.launch_flags.as_deref().map(Path::new),
             timeout: self.timeout,
+            cancel: self.cancel,
             failure,
             ..Event::new(point, payload)
         };

@@ -7,6 +7,7 @@ use crate::lock::VmLock;
 use crate::machine::Machine;
 use crate::occasion::{Occasion, set_devices};
 use crate::watch::Watch;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 use virt_hooks_contract::Report;
 use virt_hooks_engine::LaunchFlags;
@@ -24,7 +25,7 @@ pub enum Source {
 
 /// What to start, and how.
 #[derive(Clone, Debug)]
-pub struct StartRequest {
+pub struct StartRequest<'a> {
     /// Where the domain XML comes from.
     pub source: Source,
     /// Custom properties to set, beside those in the XML's metadata.
@@ -35,6 +36,8 @@ pub struct StartRequest {
     pub timeout: Option<Duration>,
     /// Whether reports hold a diff for each hook that changed something.
     pub with_diff: bool,
+    /// When this becomes readable the start is given up, as long as the VM does not run yet.
+    pub cancel: Option<BorrowedFd<'a>>,
 }
 
 /// A VM that was started.
@@ -58,7 +61,7 @@ impl Driver {
     /// with the XML as the hooks left it, because hooks before the failure may have made something.
     pub fn start(
         &self,
-        request: &StartRequest,
+        request: &StartRequest<'_>,
         watch: &mut dyn Watch,
         reports: &mut Vec<Report>,
     ) -> Result<Started, Error> {
@@ -81,6 +84,7 @@ impl Driver {
             vm: machine.vm.clone(),
             launch_flags: Some(flags.path().to_owned()),
             timeout: request.timeout,
+            cancel: request.cancel,
             with_diff: request.with_diff,
             reports,
             watch,
@@ -90,6 +94,7 @@ impl Driver {
             Err(error) => {
                 drop(flags);
                 occasion.launch_flags = None;
+                occasion.cancel = None;
                 occasion.reason = "start-failed";
                 // Started by somebody else meanwhile: what a clean-up would remove is in use.
                 if !self.is_running(&machine.vm.id) {
@@ -175,6 +180,7 @@ impl Occasion<'_> {
         // Where libvirt does not answer just now, what it was given is the next best.
         let live = domain.xml(XmlFlags::default()).ok().and_then(|xml| Machine::read(xml.as_bytes()).ok());
         let live = live.as_ref().unwrap_or(machine);
+        self.cancel = None;
         self.fire("after_vm_start", live.xml());
         for device in set_devices(live) {
             let xml = live.device_xml(&device);

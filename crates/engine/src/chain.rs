@@ -13,6 +13,7 @@ use crate::settings::Settings;
 use std::ffi::CString;
 use std::fmt::Write;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -119,7 +120,8 @@ impl Engine {
             payload.ready()?;
             observer.started(&hook);
             let deadline = self.deadline(event, &hook);
-            let mut run = self.run_one(&launcher, hook, &environment, credentials, deadline, observer);
+            let mut run =
+                self.run_one(&launcher, hook, &environment, credentials, (deadline, event.cancel), observer);
             let before = payload.last_good().clone();
             match payload.collect() {
                 Ok(None) => {}
@@ -137,11 +139,15 @@ impl Engine {
                     secrets.learn(change.after.bytes());
                 }
             }
+            let cancelled = run.cancelled;
             let run = run.finish(&secrets);
             observer.finished(&run);
             let stops = run.stops();
             outcome.runs.push(run);
-            if stops {
+            if cancelled {
+                outcome.trouble = Some(Trouble::Cancelled);
+            }
+            if stops || cancelled {
                 break;
             }
         }
@@ -157,7 +163,7 @@ impl Engine {
         hook: Hook,
         environment: &Environment,
         credentials: Option<&Credentials>,
-        deadline: Duration,
+        (deadline, cancel): (Duration, Option<BorrowedFd<'_>>),
         observer: &mut dyn Observer,
     ) -> Unmasked {
         let started = Instant::now();
@@ -166,6 +172,7 @@ impl Engine {
             grace: self.settings.grace,
             stdout: self.settings.stdout_limit,
             stderr: self.settings.stderr_limit,
+            cancel,
         };
         let path = CString::new(hook.path.as_os_str().as_bytes()).unwrap_or_default();
         let every = observer.every();
@@ -183,6 +190,7 @@ impl Engine {
             problem: None,
             change: None,
         };
+        let mut cancelled = false;
         match finished {
             Ok(f) => {
                 run.ending = match f.status {
@@ -193,16 +201,20 @@ impl Engine {
                 run.timed_out = f.timed_out;
                 run.duration = f.duration;
                 run.left_background = f.left_background;
+                cancelled = f.cancelled;
+                if f.cancelled {
+                    run.problem = Some("cancelled".to_owned());
+                }
                 if f.timed_out {
                     run.problem = Some(format!("did not end within {deadline:?}"));
                 }
-                Unmasked { run, stdout: Some(f.stdout), stderr: Some(f.stderr) }
+                Unmasked { run, cancelled, stdout: Some(f.stdout), stderr: Some(f.stderr) }
             }
             Err(e) => {
                 use std::error::Error;
                 let cause = e.source().map(|c| format!(" ({c})")).unwrap_or_default();
                 run.problem = Some(format!("{e}{cause}"));
-                Unmasked { run, stdout: None, stderr: None }
+                Unmasked { run, cancelled, stdout: None, stderr: None }
             }
         }
     }
@@ -211,6 +223,7 @@ impl Engine {
 /// A run whose output may still show secrets.
 struct Unmasked {
     run: Run,
+    cancelled: bool,
     stdout: Option<Captured>,
     stderr: Option<Captured>,
 }

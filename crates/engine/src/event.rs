@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a driver says when it fires a hook point.
 
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -155,6 +156,9 @@ pub struct Event<'a> {
     pub check: Check,
     /// The deadline of each hook, before all other settings.
     pub timeout: Option<Duration>,
+    /// When this becomes readable the event is cancelled: the hook that runs is ended as if its deadline had
+    /// passed, no other is started, and the outcome has [`Trouble::Cancelled`](crate::Trouble::Cancelled).
+    pub cancel: Option<BorrowedFd<'a>>,
 }
 
 impl<'a> Event<'a> {
@@ -171,6 +175,7 @@ impl<'a> Event<'a> {
             failure: None,
             check: Check::Full,
             timeout: None,
+            cancel: None,
         }
     }
 

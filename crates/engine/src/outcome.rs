@@ -175,6 +175,9 @@ pub enum Trouble {
         #[source]
         source: io::Error,
     },
+    /// Whoever fired the event gave it up.
+    #[error("cancelled")]
+    Cancelled,
     /// The kernel gives no random numbers, or no `/dev/null`.
     #[error("prepare the event")]
     Prepare(#[source] io::Error),

@@ -106,7 +106,7 @@ impl Launcher {
         program: &CStr,
         environment: &Environment,
         credentials: Option<&Credentials>,
-        limits: &Limits,
+        limits: &Limits<'_>,
         tick: Option<Tick<'_>>,
     ) -> Result<Finished, SpawnError> {
         let started = Instant::now();

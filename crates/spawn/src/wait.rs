@@ -3,12 +3,12 @@
 
 use crate::capture::Captured;
 use crate::launch::{Pipe, Process};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// What a process may use.
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub struct Limits<'a> {
     /// From start to TERM.
     pub deadline: Duration,
     /// From TERM to KILL.
@@ -17,6 +17,8 @@ pub struct Limits {
     pub stdout: usize,
     /// Bytes of standard error kept.
     pub stderr: usize,
+    /// When this becomes readable the process is ended as if its deadline had passed.
+    pub cancel: Option<BorrowedFd<'a>>,
 }
 
 /// Called while a process runs, every so often, with the time since its start.
@@ -45,6 +47,8 @@ pub struct Finished {
     pub status: Status,
     /// Whether its deadline passed.
     pub timed_out: bool,
+    /// Whether it was cancelled.
+    pub cancelled: bool,
     /// From start to end.
     pub duration: Duration,
     /// What it wrote to standard output.
@@ -67,13 +71,15 @@ pub(crate) fn wait(
     stdout: Pipe,
     stderr: Pipe,
     started: Instant,
-    limits: &Limits,
+    limits: &Limits<'_>,
     mut tick: Option<Tick<'_>>,
 ) -> Finished {
     let mut out = Captured::new(limits.stdout);
     let mut err = Captured::new(limits.stderr);
     let mut phase = Phase::Running;
     let mut until = started.checked_add(limits.deadline);
+    let mut cancel = limits.cancel;
+    let mut cancelled = false;
     let mut next_tick = tick.as_ref().and_then(|t| started.checked_add(t.every));
     // We keep our write ends: without them each exit would wake us once for the pipes and once more
     // for the process.
@@ -81,7 +87,7 @@ pub(crate) fn wait(
         let now = Instant::now();
         let wake = [until, next_tick].into_iter().flatten().min();
         let timeout = wake.map_or(-1, |w| poll_timeout(w.saturating_duration_since(now)));
-        let mut fds = [polled(&process.pidfd), polled(&stdout.read), polled(&stderr.read)];
+        let mut fds = [polled(&process.pidfd), polled(&stdout.read), polled(&stderr.read), polled_if(cancel)];
         poll(&mut fds, timeout);
         if fds[1].revents != 0 {
             read_once(&stdout.read, &mut out);
@@ -99,6 +105,13 @@ pub(crate) fn wait(
             (t.call)(now.saturating_duration_since(started));
             next_tick = now.checked_add(t.every);
         }
+        if fds[3].revents != 0 {
+            cancel = None;
+            if phase == Phase::Running {
+                cancelled = true;
+                until = Some(now);
+            }
+        }
         if until.is_some_and(|u| now >= u) {
             phase = match phase {
                 Phase::Running => {
@@ -115,7 +128,8 @@ pub(crate) fn wait(
                     let _ = std::thread::Builder::new().spawn(move || reap(&process));
                     return Finished {
                         status: Status::Lost,
-                        timed_out: true,
+                        timed_out: !cancelled,
+                        cancelled,
                         duration,
                         stdout: out,
                         stderr: err,
@@ -147,7 +161,8 @@ pub(crate) fn wait(
     let left_background = phase == Phase::Running && signal_group(&process, 0);
     Finished {
         status,
-        timed_out: phase != Phase::Running,
+        timed_out: phase != Phase::Running && !cancelled,
+        cancelled,
         duration,
         stdout: out,
         stderr: err,
@@ -162,6 +177,11 @@ fn poll_timeout(d: Duration) -> i32 {
 
 fn polled(fd: &OwnedFd) -> libc::pollfd {
     libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 }
+}
+
+/// A negative number is passed over by `poll`.
+fn polled_if(fd: Option<BorrowedFd<'_>>) -> libc::pollfd {
+    libc::pollfd { fd: fd.map_or(-1, |f| f.as_raw_fd()), events: libc::POLLIN, revents: 0 }
 }
 
 fn poll(fds: &mut [libc::pollfd], timeout: i32) {

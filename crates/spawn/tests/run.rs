@@ -14,8 +14,14 @@ use virt_hooks_spawn::{
 
 const METHODS: [Method; 2] = [Method::Clone, Method::PosixSpawn];
 
-fn limits() -> Limits {
-    Limits { deadline: Duration::from_secs(60), grace: Duration::from_secs(5), stdout: 4096, stderr: 4096 }
+fn limits() -> Limits<'static> {
+    Limits {
+        deadline: Duration::from_secs(60),
+        grace: Duration::from_secs(5),
+        stdout: 4096,
+        stderr: 4096,
+        cancel: None,
+    }
 }
 
 struct Dir(tempfile::TempDir);
@@ -43,7 +49,7 @@ fn environment() -> Environment {
     e
 }
 
-fn try_run(method: Method, path: &Path, limits: &Limits) -> Result<Finished, SpawnError> {
+fn try_run(method: Method, path: &Path, limits: &Limits<'_>) -> Result<Finished, SpawnError> {
     let path = CString::new(path.to_str().unwrap()).unwrap();
     Launcher::new().unwrap().with_method(method).run(&path, &environment(), None, limits, None)
 }
@@ -324,5 +330,21 @@ fn many_threads_at_once() {
                 });
             }
         });
+    }
+}
+
+#[test]
+fn a_cancelled_process_ends_with_its_group() {
+    use std::os::fd::AsFd;
+    for m in METHODS {
+        let d = Dir::new();
+        let hook = d.sh("sleep 600 & echo $!; sleep 600");
+        let (reader, writer) = std::io::pipe().unwrap();
+        let canceller = std::thread::spawn(move || drop(writer));
+        let f = try_run(m, &hook, &Limits { cancel: Some(reader.as_fd()), ..limits() }).unwrap();
+        canceller.join().unwrap();
+        assert!(f.cancelled && !f.timed_out && f.duration < Duration::from_secs(5), "{:?}", f.duration);
+        let pid = f.stdout.text();
+        assert!(pid.is_empty() || gone(pid.trim()), "the grandchild lives on");
     }
 }

@@ -91,3 +91,25 @@ fn an_observer_sees_it_happen() {
     log.0.dedup();
     assert_eq!(log.0, ["started 10_a", "running 10_a", "finished 10_a", "started 20_b", "finished 20_b"]);
 }
+
+#[test]
+fn a_cancelled_event_ends_its_hook_and_starts_no_other() {
+    use std::os::fd::AsFd;
+    struct CancelAtStart(Option<std::io::PipeWriter>);
+    impl Observer for CancelAtStart {
+        fn started(&mut self, _: &Hook) {
+            self.0 = None;
+        }
+    }
+    let bed = Bed::new();
+    bed.hook("before_vm_start/10_a", "sleep 600");
+    bed.hook("before_vm_start/20_b", &bed.say("never"));
+    let (reader, writer) = std::io::pipe().unwrap();
+    let point = point("before_vm_start");
+    let event = Event { cancel: Some(reader.as_fd()), ..Event::new(&point, DOMAIN) };
+    let o = bed.engine().fire_observed(&event, &mut CancelAtStart(Some(writer)));
+    assert!(matches!(o.trouble, Some(virt_hooks_engine::Trouble::Cancelled)));
+    assert_eq!((o.runs.len(), o.not_run.len(), o.verdict), (1, 1, Verdict::Veto));
+    assert!(bed.log().is_empty());
+    bed.assert_clean();
+}
