@@ -1,2 +1,37 @@
-//! Placeholder: being built.
-fn main() {}
+// SPDX-License-Identifier: Apache-2.0
+//! The `vm` verbs of `virt-hooks`: the part that loads libvirt.
+//!
+//! `virt-hooks vm …` becomes this program, with the same arguments.
+#![forbid(unsafe_code)]
+
+mod report;
+mod screen;
+mod verbs;
+
+use std::process::ExitCode;
+use virt_hooks::cli::{self, Command, Parsed, VmCommand};
+use virt_hooks::{Environ, Failure, Streams, conclude};
+use virt_hooks_contract::exit;
+
+fn main() -> ExitCode {
+    let environ = Environ::of_process();
+    let mut streams = Streams::of_process(&environ);
+    let done = run(&environ, &mut streams);
+    ExitCode::from(conclude(done, &mut streams))
+}
+
+fn run(environ: &Environ, streams: &mut Streams<'_>) -> Result<u8, Failure> {
+    let cli = match cli::parse(environ.arguments().iter().cloned())? {
+        Parsed::Print(text) => return streams.print(text.as_bytes()).map(|()| exit::command::PROCEED),
+        Parsed::Run(cli) => cli,
+    };
+    let Command::Vm(vm) = &cli.command else {
+        return Err(Failure::usage("virt-hooks-vm has the verbs of \"vm\" only: use virt-hooks"));
+    };
+    let host = cli.locations.host(environ)?;
+    match &vm.command {
+        VmCommand::Start(start) => verbs::start(start, host, streams),
+        VmCommand::Destroy(destroy) => verbs::destroy(destroy, host, streams),
+        VmCommand::List(list) => verbs::list(list, host, streams),
+    }
+}

@@ -5,11 +5,13 @@ use crate::cli::{Checking, Fire, Locations, Place, Property};
 use crate::destination::Destination;
 use crate::environ::Environ;
 use crate::failure::Failure;
+use crate::interrupt::Interrupt;
 use crate::payload::{self, Payload};
 use crate::render;
 use crate::streams::Streams;
 use crate::{dry_run, points};
 use std::borrow::Cow;
+use std::os::fd::AsFd;
 use virt_hooks_contract::{Catalogue, PayloadKind, Point, Properties, Verdict, exit, is_point_name};
 use virt_hooks_engine::{CustomProperties, Engine, Event, Vm};
 
@@ -26,7 +28,10 @@ pub(crate) fn run(
     let payload = payload(fire, &point, host.settings.payload_limit, streams)?;
     let vm = vm(fire, &payload);
     let parameters = properties(&fire.device_property);
+    // From here on an interrupt ends the hook that runs, and what was written is removed.
+    let interrupt = if fire.dry_run { None } else { Some(Interrupt::listen()?) };
     let event = Event {
+        cancel: interrupt.as_ref().map(AsFd::as_fd),
         vm: vm.as_ref(),
         parameters: Some(&parameters).filter(|p| !p.is_empty()),
         reason: fire.reason.as_deref(),
@@ -53,10 +58,11 @@ fn fire_and_tell(
 ) -> Result<u8, Failure> {
     let look = streams.errors_look;
     let deadline = |hook: &_| engine.deadline(event, hook);
-    let mut chain = render::Chain::new(&event.point.name, &mut *streams.errors, look)
+    let mut chain = render::Chain::new(&event.point.name, Box::new(&mut *streams.errors), look)
         .with_deadlines(&deadline)
         .with_diffs(with_diffs);
     let outcome = engine.fire_observed(event, &mut chain);
+    drop(chain);
     streams.say(&render::verdict(&outcome, look));
     if let Some(report) = &results.report {
         let mut json = serde_json::to_vec_pretty(&outcome.report(with_diffs))

@@ -11,6 +11,7 @@ mod dry_run;
 mod environ;
 mod failure;
 mod fire;
+mod interrupt;
 mod list;
 pub mod payload;
 mod points;
@@ -20,6 +21,7 @@ mod vm;
 
 pub use environ::Environ;
 pub use failure::Failure;
+pub use interrupt::Interrupt;
 pub use streams::{Look, Streams};
 
 use cli::{Command, Locations, Parsed};

@@ -271,6 +271,11 @@ impl Outcome {
         self.settle(|_| ())
     }
 
+    /// What a failing hook does at this event.
+    pub fn failure(&self) -> Failure {
+        self.failure
+    }
+
     /// The record of it, with a diff for each hook that changed something where asked for.
     pub fn report(&self, with_diff: bool) -> Report {
         let (vm_id, vm_name) = self.vm.clone().map_or((None, None), |(id, name)| (Some(id), name));

@@ -19,8 +19,8 @@ const PLAIN: Duration = Duration::from_secs(10);
 
 /// Writes what happens to an event as it happens.
 pub struct Chain<'a> {
-    point: &'a str,
-    to: &'a mut dyn Write,
+    point: String,
+    to: Box<dyn Write + 'a>,
     look: Look,
     deadline: Option<&'a dyn Fn(&Hook) -> Duration>,
     with_diffs: bool,
@@ -37,9 +37,9 @@ struct Progress {
 
 impl<'a> Chain<'a> {
     /// Writes about an event at `point`.
-    pub fn new(point: &'a str, to: &'a mut dyn Write, look: Look) -> Self {
+    pub fn new(point: &str, to: Box<dyn Write + 'a>, look: Look) -> Self {
         Self {
-            point,
+            point: point.to_owned(),
             to,
             look,
             deadline: None,
@@ -78,7 +78,7 @@ impl Observer for Chain<'_> {
         self.progress = Progress { in_place: false, next: PATIENCE };
         if !self.begun {
             self.begun = true;
-            let heading = format!("{}\n", paint(self.point, Style::Heading, self.look));
+            let heading = format!("{}\n", paint(&self.point, Style::Heading, self.look));
             self.write(&heading);
         }
     }

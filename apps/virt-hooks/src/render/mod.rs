@@ -10,9 +10,8 @@ mod verdict;
 
 pub use chain::Chain;
 pub use diff::coloured;
-pub use style::Style;
-pub(crate) use style::paint;
-pub(crate) use table::Table;
+pub use style::{Painted, Style, paint};
+pub use table::Table;
 pub(crate) use text::{count, wrapped};
 pub use text::{duration, printable};
 pub use verdict::verdict;

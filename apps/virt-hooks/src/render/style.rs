@@ -33,13 +33,13 @@ impl Style {
 }
 
 /// Text in a colour, where there are colours. Padding goes around the text, not around the codes.
-pub(crate) struct Painted<'t> {
+pub struct Painted<'t> {
     ansi: Ansi,
     text: &'t str,
 }
 
 /// Text as it is shown at the end of a stream with this look.
-pub(crate) fn paint(text: &str, style: Style, look: Look) -> Painted<'_> {
+pub fn paint(text: &str, style: Style, look: Look) -> Painted<'_> {
     Painted { ansi: if look.colour { style.ansi() } else { Ansi::new() }, text }
 }
 

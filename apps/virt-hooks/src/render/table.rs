@@ -6,20 +6,20 @@ use crate::streams::Look;
 
 /// Rows of cells; every column as wide as its widest cell, two blanks between them.
 #[derive(Debug, Default)]
-pub(crate) struct Table {
+pub struct Table {
     rows: Vec<(Vec<String>, Option<Style>)>,
 }
 
 impl Table {
     /// Adds a row.
-    pub(crate) fn row<const N: usize>(&mut self, cells: [String; N], style: Option<Style>) {
+    pub fn row<const N: usize>(&mut self, cells: [String; N], style: Option<Style>) {
         self.rows.push((cells.into(), style));
     }
 
     /// The table with `indent` blanks before each row.
     ///
     /// Where the last column would not fit into the terminal it goes on a line of its own below the rest.
-    pub(crate) fn render(&self, indent: usize, look: Look) -> String {
+    pub fn render(&self, indent: usize, look: Look) -> String {
         let mut widths: Vec<usize> = Vec::new();
         for (cells, _) in &self.rows {
             widths.resize(widths.len().max(cells.len()), 0);
