@@ -38,11 +38,21 @@ impl Secrets {
         }
     }
 
+    /// Whether two payloads hold different secrets.
+    pub(crate) fn differ(&self, before: &[u8], after: &[u8]) -> bool {
+        scan::secret_values(before) != scan::secret_values(after)
+            || self.values.iter().any(|v| contains(before, v) != contains(after, v))
+    }
+
     /// The text without secrets: neither known values nor anything that is written like one.
     pub(crate) fn mask(&self, text: &[u8]) -> String {
         let by_value = scan::mask_values(text, &self.values);
         String::from_utf8_lossy(&scan::mask(&by_value)).into_owned()
     }
+}
+
+fn contains(text: &[u8], value: &[u8]) -> bool {
+    !value.is_empty() && text.windows(value.len()).any(|w| w == value)
 }
 
 /// Whether the value of this property is a secret.

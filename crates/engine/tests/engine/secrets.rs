@@ -58,3 +58,21 @@ fn a_dry_run_masks_them_too() {
     assert_eq!(plan.hooks.len(), 1);
     assert!(!bed.path("run").exists(), "a dry run writes nothing");
 }
+
+#[test]
+fn a_diff_shows_what_changed_and_no_more() {
+    let bed = Bed::new();
+    let python = "#!/usr/bin/python3\nimport os, xml.dom.minidom as m\np = os.environ['_hook_domxml']\nd = m.parse(p)\nopen(p, 'w').write(d.toxml())\n";
+    bed.file("before_vm_start/10_rewrites", python, 0o755);
+    bed.hook("before_vm_start/20_password", "sed -i s/s3cr3tvnc/0therpassword/ \"$_hook_domxml\"");
+    bed.hook("before_vm_start/30_type", "sed -i 's/\"vnc\"/\"spice\"/' \"$_hook_domxml\"");
+    let o = bed.engine().fire(&Event::new(&point("before_vm_start"), DOMAIN));
+    let diffs: Vec<_> = o.runs.iter().map(|r| r.diff().unwrap()).collect();
+    assert_eq!(diffs[0], "(only the way it is written changed)\n");
+    assert_eq!(diffs[1], "(only secrets changed)\n");
+    assert!(
+        diffs[2].contains("-<graphics type=\"vnc\" passwd=\"***\"/>\n+<graphics type=\"spice\""),
+        "{}",
+        diffs[2]
+    );
+}
