@@ -34,6 +34,10 @@ fn for_people() {
     );
     let squeezed = |text: &str| text.split(' ').filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" ");
     assert!(squeezed(&done.stdout).starts_with(&squeezed(&start)), "{}", done.stdout);
+    let own = done.stdout.find("\nEnvironment\n").unwrap();
+    let callers = done.stdout.find("\nEnvironment of the caller\n").unwrap();
+    assert!((own..callers).contains(&done.stdout.find("  vmId=").unwrap()));
+    assert!(done.stdout.find("  PATH=/usr/bin:/bin\n").unwrap() > callers);
     for line in ["  vncPassword=***\n", "  note=***!\n", "  _hook_point=before_vm_start\n"] {
         assert!(done.stdout.contains(line), "{line} is missing in {}", done.stdout);
     }

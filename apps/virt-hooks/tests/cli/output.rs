@@ -16,8 +16,9 @@ fn a_file_is_replaced_as_a_whole_and_keeps_its_mode() {
     let done = case.run().ended(0);
     assert_eq!(done.read("out.xml"), DOMAIN.replace("web1", "web2"));
     assert_eq!(fs::metadata(done.path("out.xml")).unwrap().permissions().mode() & 0o7777, 0o640);
-    let left = fs::read_dir(done.path("")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
-    assert!(left.filter(|n| n.starts_with('.')).next().is_none());
+    let mut left =
+        fs::read_dir(done.path("")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    assert_eq!(left.find(|n| n.starts_with('.')), None);
 }
 
 #[test]
