@@ -7,7 +7,7 @@ use crate::render::{Style, Table, count, duration, paint, printable};
 use crate::streams::{Look, Streams};
 use serde::Serialize;
 use std::fmt::Write;
-use virt_hooks_contract::{Failure as OnFailure, PayloadKind, SkippedRecord, exit};
+use virt_hooks_contract::{Failure as OnFailure, PayloadKind, SkippedRecord, env, exit};
 use virt_hooks_engine::{Engine, Event, Plan};
 
 /// A dry run, as programs read it.
@@ -99,16 +99,28 @@ fn text(event: &Event<'_>, plan: &Plan, look: Look) -> String {
         out.push_str(&table.render(2, look));
     }
     if !plan.hooks.is_empty() {
-        out.push_str(&heading("Environment"));
-        for (name, value) in &plan.environment {
-            let line = format!("{name}={value}");
-            let _ = writeln!(out, "  {}", printable(&line).replace('\n', "\\n"));
+        let (inherited, own): (Vec<_>, Vec<_>) =
+            plan.environment.iter().partition(|(name, _)| is_inherited(event, name));
+        for (title, variables) in [("Environment", own), ("Environment of the caller", inherited)] {
+            out.push_str(&heading(title));
+            for (name, value) in variables {
+                let line = format!("{name}={value}");
+                let _ = writeln!(out, "  {}", printable(&line).replace('\n', "\\n"));
+            }
         }
     }
     for warning in &plan.warnings {
         let _ = writeln!(out, "{}: {}", paint("warning", Style::Odd, look), printable(warning));
     }
     out
+}
+
+/// Whether a variable is only passed on. On a host with dozens of these the others would not be found.
+fn is_inherited(event: &Event<'_>, name: &str) -> bool {
+    let properties = event.vm.iter().flat_map(|vm| vm.properties.iter());
+    let parameters = event.parameters.iter().flat_map(|p| p.iter());
+    let given = properties.chain(parameters).any(|(property, _)| property == name.as_bytes());
+    !given && name != env::VM_ID && name != env::PYTHONPATH && !name.starts_with("_hook_")
 }
 
 fn name(path: &std::path::Path) -> String {

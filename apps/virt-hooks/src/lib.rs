@@ -86,3 +86,17 @@ impl Locations {
         Ok(host)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_grammar_is_sound_and_whole_once_built() {
+        let mut command = super::command();
+        command.build();
+        command.clone().debug_assert();
+        for (verb, option) in [("fire", "payload"), ("list", "format"), ("vm", "hooks_dirs")] {
+            let verb = command.find_subcommand(verb).unwrap();
+            assert!(verb.get_arguments().any(|a| a.get_id() == option), "{verb} has no {option}");
+        }
+    }
+}

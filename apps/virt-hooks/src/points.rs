@@ -63,51 +63,55 @@ fn table(catalogue: &Catalogue, look: Look) -> String {
 /// Every column of one point.
 fn in_words(p: &Point, look: Look) -> String {
     let mut out = format!("{}\n  {}\n\n", paint(&p.name, Style::Heading, look), p.summary);
-    let mut say = |label: &str, text: &str| {
-        if text.is_empty() {
-            return;
-        }
-        // In a terminal lines break between words; in a pipe they are whole.
-        let width = look.columns.map_or(usize::MAX, |c| c.clamp(40, 100) - 16);
+    // In a terminal lines break between words; in a pipe they are whole.
+    let width = look.columns.map_or(usize::MAX, |c| c.clamp(40, 100) - 18);
+    let mut put = |label: &str, bullet: &str, text: &str| {
         for (n, line) in wrapped(text, width).iter().enumerate() {
-            let _ = writeln!(out, "  {:<12}  {line}", if n == 0 { label } else { "" });
+            let (label, bullet) =
+                if n == 0 { (label, bullet) } else { ("", if bullet.is_empty() { "" } else { "  " }) };
+            let _ = writeln!(out, "  {label:<12}  {bullet}{line}");
         }
     };
-    say("operation", &p.operation);
-    say("when", &p.when);
-    say(
+    put("operation", "", &p.operation);
+    put("when", "", &p.when);
+    put(
         "about",
+        "",
         match p.subject {
             Subject::Vm => "a VM",
             Subject::Device => "one device of a VM",
             Subject::Host => "the host",
         },
     );
-    say("payload", &payload(p));
-    say(
+    put("payload", "", &payload(p));
+    put(
         "failure",
+        "",
         match p.failure {
             OnFailure::Veto => "veto: a failing hook stops the operation",
             OnFailure::Advisory => "advisory: a failing hook is reported, the operation goes on",
         },
     );
-    say(
+    put(
         "output",
+        "",
         match p.output {
             Output::Used => "used: the operation goes on with what the hooks made of the payload",
             Output::Ignored => "ignored: edits of the payload are without effect",
         },
     );
-    say(
+    put(
         "user",
+        "",
         match p.user {
             User::Agent => "agent: the unprivileged user of the agent (hook_user)",
             User::Root => "root",
         },
     );
-    say("deadline", &format!("{} for each hook, unless configured otherwise", duration(p.deadline)));
-    say(
+    put("deadline", "", &format!("{} for each hook, unless configured otherwise", duration(p.deadline)));
+    put(
         "properties",
+        "",
         match p.properties {
             Properties::None => "none",
             Properties::Vm => "the VM's custom properties, as variables of their names",
@@ -116,19 +120,20 @@ fn in_words(p: &Point, look: Look) -> String {
             }
         },
     );
-    say("variables", &variables(p).join(", "));
+    put("variables", "", &variables(p).join(", "));
     for v in p.variables.iter() {
-        say("", &format!("{}: {}", v.name, v.meaning));
+        put("", "- ", &format!("{}: {}", v.name, v.meaning));
     }
-    say(
+    put(
         "since",
+        "",
         &match p.origin {
             Origin::Vdsm => format!("{} in VDSM", p.since),
             Origin::Host => "added on this host".to_owned(),
         },
     );
     for (n, note) in p.notes.iter().enumerate() {
-        say(if n == 0 { "notes" } else { "" }, note);
+        put(if n == 0 { "notes" } else { "" }, "- ", note);
     }
     out
 }

@@ -59,6 +59,8 @@ pub struct Locations {
 
 /// A verb.
 #[derive(Clone, Debug, Subcommand)]
+// The arguments of a verb are put together only when it is that verb that is run.
+#[command(defer = true)]
 pub enum Command {
     /// Fire a hook point: run its hooks on a payload
     Fire(Box<Fire>),

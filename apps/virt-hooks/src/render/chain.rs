@@ -174,3 +174,43 @@ fn said(stderr: &str, look: Look) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn progress(look: Look, seconds: &[u64]) -> String {
+        let hook =
+            Hook { path: "/hooks/before_vm_start/10_slow".into(), layer: 0, writable_by_others: false };
+        let mut out = Vec::new();
+        let mut chain = Chain::new("before_vm_start", &mut out, look);
+        chain.started(&hook);
+        out_of(&mut chain, &hook, seconds);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn out_of(chain: &mut Chain<'_>, hook: &Hook, seconds: &[u64]) {
+        for s in seconds {
+            chain.running(hook, Duration::from_secs(*s));
+        }
+    }
+
+    #[test]
+    fn lines_come_every_ten_seconds_where_they_stay() {
+        let all: Vec<u64> = (1..=21).collect();
+        assert_eq!(
+            progress(Look::default(), &all),
+            "before_vm_start\n       1 s   running       10_slow\n      10 s   running       10_slow\n      \
+             20 s   running       10_slow\n"
+        );
+    }
+
+    #[test]
+    fn one_line_is_overwritten_on_a_terminal_and_does_not_wrap() {
+        let look = Look { in_place: true, columns: Some(20), ..Look::default() };
+        assert_eq!(
+            progress(look, &[1, 2]),
+            "before_vm_start\n\r       1 s   runnin\x1b[K\r       2 s   runnin\x1b[K"
+        );
+    }
+}

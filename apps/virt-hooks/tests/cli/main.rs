@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The command from outside: arguments, files and environment in; exit code, streams and files out.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod bad_input;
+mod case;
+mod dry_run;
+mod fire;
+mod list;
+mod output;
+mod points;
+mod view;
+mod vm;
