@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use virt_hooks_contract::Catalogue;
@@ -50,9 +51,9 @@ struct Generated {
 
 #[derive(Args)]
 struct Install {
-    /// Put in front of every path; for packagers
+    /// Put in front of every path, for packagers; empty for this host
     #[arg(long, default_value = "")]
-    destdir: PathBuf,
+    destdir: OsString,
     /// Where it will be run from
     #[arg(long, default_value = "/usr")]
     prefix: PathBuf,
@@ -95,7 +96,7 @@ fn run(task: Task) -> Result<String, Error> {
         Task::Book | Task::Generated(Generated { write: true, .. }) => generated::write(),
         Task::Generated(_) => generated::check().map(|()| "generated files are up to date\n".to_owned()),
         Task::Install(i) => install::install(
-            &Installation { destdir: &i.destdir, prefix: &i.prefix, bin_dirs: &i.bin_dirs },
+            &Installation { destdir: Path::new(&i.destdir), prefix: &i.prefix, bin_dirs: &i.bin_dirs },
             &catalogue,
         ),
     }

@@ -158,3 +158,13 @@ fn without_the_command_nothing_is_installed() {
     assert!(matches!(place.install("/usr"), Err(Error::NotBuilt(_))));
     assert!(!place.dest.exists());
 }
+
+#[test]
+fn an_empty_destdir_is_this_host() {
+    let said = std::process::Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(["install", "--destdir", "", "--prefix", "not/absolute", "--bin-dir", "x"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(said.stderr).unwrap();
+    assert_eq!(said, "xtask: the prefix not/absolute is not an absolute path without \"..\"\n");
+}
