@@ -43,6 +43,8 @@ pub struct Host {
     pub state_dir: PathBuf,
     /// The directory of `<vm id>/launchflags`.
     pub launch_flags_dir: PathBuf,
+    /// The configuration file, which need not exist.
+    pub config_path: PathBuf,
     named_layers: bool,
 }
 
@@ -104,7 +106,9 @@ impl Host {
             .or_else(|| config.run_dir.clone())
             .unwrap_or_else(|| default_run_dir(path("XDG_RUNTIME_DIR")));
         let mut settings = Settings::new(layers, run_dir);
-        settings.apply(&config).map_err(|source| HostError::Settings { path: config_path, source })?;
+        settings
+            .apply(&config)
+            .map_err(|source| HostError::Settings { path: config_path.clone(), source })?;
         settings.python_dir = Some(
             path("VIRT_HOOKS_PYTHON_DIR")
                 .or_else(|| config.python_dir.clone())
@@ -122,6 +126,7 @@ impl Host {
             launch_flags_dir: path("VIRT_HOOKS_LAUNCH_FLAGS_DIR")
                 .or(config.launch_flags_dir)
                 .unwrap_or_else(|| LAUNCH_FLAGS.into()),
+            config_path,
             named_layers,
         })
     }

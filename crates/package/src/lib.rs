@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is done with hooks before they run. So far: [`doctor`] looks at those installed on a host and
+//! explains why one does not run, or will fail when it does.
+#![forbid(unsafe_code)]
+
+pub mod doctor;

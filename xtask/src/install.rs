@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The installed tree.
+
+use crate::completions;
+use crate::error::Error;
+use crate::man;
+use crate::schema;
+use crate::tree::Target;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+use virt_hooks_contract::Catalogue;
+
+/// Where from and where to.
+pub struct Installation<'a> {
+    /// In front of every path; empty: the host itself.
+    pub destdir: &'a Path,
+    /// Where it will run from, an absolute path.
+    pub prefix: &'a Path,
+    /// Where the executables were built; the first directory that has one counts.
+    pub bin_dirs: &'a [PathBuf],
+}
+
+/// Directories of the administrator, who fills them.
+const ETC: &[&str] = &["etc/virt-hooks/hooks", "etc/virt-hooks/points.d"];
+/// Python packages, below `python/`.
+const PYTHON: &[&str] = &["hooking", "vdsm"];
+
+/// Puts everything into its place and says what was done. Doing it again gives the same.
+///
+/// # Errors
+/// The command was not built, or something cannot be written.
+pub fn install(to: &Installation<'_>, catalogue: &Catalogue) -> Result<String, Error> {
+    let plain = |c| matches!(c, Component::RootDir | Component::Normal(_));
+    if !to.prefix.is_absolute() || !to.prefix.components().all(plain) {
+        return Err(Error::Prefix(to.prefix.to_owned()));
+    }
+    let command = built(to, "virt-hooks")
+        .ok_or_else(|| Error::NotBuilt(to.bin_dirs.first().cloned().unwrap_or_default()))?;
+    let mut target = Target::new(to.destdir, Path::new(""))?;
+    for dir in ETC {
+        target.dir(Path::new(dir))?;
+    }
+    target.set_base(to.prefix);
+    copy(&mut target, &command, "bin/virt-hooks", 0o755)?;
+    let vm = built(to, "virt-hooks-vm");
+    if let Some(vm) = &vm {
+        copy(&mut target, vm, "libexec/virt-hooks/virt-hooks-vm", 0o755)?;
+    }
+    for point in catalogue.iter() {
+        target.dir(&Path::new("libexec/vdsm/hooks").join(&*point.name))?;
+    }
+    let root = crate::root();
+    for package in PYTHON {
+        python(
+            &mut target,
+            &root.join("python").join(package),
+            &Path::new("share/virt-hooks/python").join(package),
+        )?;
+    }
+    for page in man::pages(catalogue, to.prefix) {
+        let section = page.file.rsplit('.').next().unwrap_or_default();
+        let place = format!("share/man/man{section}/{}", page.file);
+        target.file(Path::new(&place), page.text.as_bytes(), 0o644)?;
+    }
+    for completion in completions::all(catalogue) {
+        target.file(Path::new(completion.place), completion.text.as_bytes(), 0o644)?;
+    }
+    target.file(
+        Path::new("share/virt-hooks/schema/report.schema.json"),
+        schema::report()?.as_bytes(),
+        0o644,
+    )?;
+    copy(&mut target, &root.join("LICENSE"), "share/doc/virt-hooks/LICENSE", 0o644)?;
+    let mut said = target.summary();
+    if vm.is_none() {
+        said.push_str("without virt-hooks-vm, which was not built: \"virt-hooks vm\" will not work\n");
+    }
+    Ok(said)
+}
+
+fn built(to: &Installation<'_>, name: &str) -> Option<PathBuf> {
+    to.bin_dirs.iter().map(|d| d.join(name)).find(|p| p.is_file())
+}
+
+fn copy(target: &mut Target, from: &Path, to: &str, mode: u32) -> Result<(), Error> {
+    let content = fs::read(from).map_err(Error::file("read", from))?;
+    target.file(Path::new(to), &content, mode)
+}
+
+/// The sources of a package: no caches of whoever ran it from here.
+fn python(target: &mut Target, from: &Path, to: &Path) -> Result<(), Error> {
+    let mut entries = fs::read_dir(from)
+        .and_then(|entries| entries.map(|e| Ok(e?.path())).collect::<Result<Vec<_>, _>>())
+        .map_err(Error::file("list", from))?;
+    entries.sort();
+    for path in entries {
+        let Some(name) = path.file_name() else { continue };
+        if path.is_dir() {
+            if name != "__pycache__" {
+                python(target, &path, &to.join(name))?;
+            }
+        } else if path.extension().is_some_and(|e| e == "py") || name == "py.typed" {
+            let content = fs::read(&path).map_err(Error::file("read", &path))?;
+            target.file(&to.join(name), &content, 0o644)?;
+        }
+    }
+    Ok(())
+}

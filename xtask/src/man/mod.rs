@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Man pages: section 1 from the grammar of the command, section 8 from the table of hook points.
+
+mod contract;
+
+use clap::Command;
+use clap_mangen::Man;
+use std::path::Path;
+use virt_hooks_contract::Catalogue;
+
+/// A man page.
+pub struct Page {
+    /// Its file name, the section at its end.
+    pub file: String,
+    /// The page, in roff.
+    pub text: String,
+}
+
+/// The day these pages were last gone through; a build of the same sources gives the same pages.
+const DATE: &str = "2026-11-24";
+
+/// All pages, for a host where things lie below `prefix`.
+pub fn pages(catalogue: &Catalogue, prefix: &Path) -> Vec<Page> {
+    let mut command = virt_hooks::command();
+    command.build();
+    let contract = contract::page(catalogue, &prefix.to_string_lossy());
+    let mut pages = vec![Page { file: "virt-hooks.8".to_owned(), text: contract }];
+    verbs(&command, &mut pages);
+    pages
+}
+
+/// The page of a command, and of each verb it has.
+fn verbs(command: &Command, pages: &mut Vec<Page>) {
+    let man = Man::new(command.clone()).manual("virt-hooks").source(source()).date(DATE);
+    let mut text = Vec::new();
+    // Writing to memory cannot fail.
+    let _ = man.render(&mut text);
+    pages.push(Page { file: man.get_filename(), text: tidy(&String::from_utf8_lossy(&text)) });
+    for verb in command.get_subcommands().filter(|c| !c.is_hide_set()) {
+        verbs(verb, pages);
+    }
+}
+
+/// Without the breaks beside empty lines, of which mandoc says that they do nothing.
+fn tidy(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let is_empty = |n: Option<usize>| n.and_then(|n| lines.get(n)).is_some_and(|l| l.is_empty());
+    let mut tidy = String::with_capacity(text.len());
+    for (n, line) in lines.iter().enumerate() {
+        if *line == ".br" && (is_empty(n.checked_sub(1)) || is_empty(Some(n + 1))) {
+            continue;
+        }
+        // An empty line is a paragraph of its own in other macro sets.
+        tidy.push_str(if line.is_empty() { ".sp" } else { line });
+        tidy.push('\n');
+    }
+    tidy
+}
+
+fn source() -> String {
+    format!("virt-hooks {}", env!("CARGO_PKG_VERSION"))
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Completions in a real shell.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::process::Command;
+use virt_hooks_contract::Catalogue;
+use xtask::completions::all;
+
+/// What bash offers for the last of these words.
+fn bash(words: &str) -> Vec<String> {
+    let dir = tempfile::tempdir().unwrap();
+    let completion = all(&Catalogue::built_in()).into_iter().find(|c| c.file == "virt-hooks.bash").unwrap();
+    let path = dir.path().join(completion.file);
+    std::fs::write(&path, completion.text).unwrap();
+    let script = format!(
+        "source {}; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))\n\
+         f=$(complete -p virt-hooks | sed 's/.*-F \\([^ ]*\\).*/\\1/')\n\
+         $f virt-hooks \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD-1]}}\"\n\
+         printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        path.display()
+    );
+    let said = Command::new("bash").args(["--norc", "-c", &script]).output().unwrap();
+    assert!(said.status.success() && said.stderr.is_empty(), "{said:?}");
+    String::from_utf8(said.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_completes_verbs_points_and_options() {
+    assert_eq!(bash("virt-hooks fi"), ["fire"]);
+    assert_eq!(bash("virt-hooks fire before_vm_st"), ["before_vm_start"]);
+    assert_eq!(
+        bash("virt-hooks points after_nic_hotun"),
+        ["after_nic_hotunplug", "after_nic_hotunplug_fail"]
+    );
+    assert_eq!(bash("virt-hooks list before_vm_st"), ["before_vm_start"]);
+    assert_eq!(bash("virt-hooks fire --dev"), ["--device-property"]);
+    assert_eq!(bash("virt-hooks fire before_vm_start --kind j"), ["json"]);
+}
+
+/// Each verb fish is told of here is asked for by a function that the script itself defines.
+#[test]
+fn fish_knows_the_points() {
+    let fish = all(&Catalogue::built_in()).into_iter().find(|c| c.file == "virt-hooks.fish").unwrap().text;
+    assert!(fish.contains("function __fish_virt_hooks_using_subcommand"));
+    for verb in ["fire", "points", "list"] {
+        let line = format!(
+            "complete -c virt-hooks -n \"__fish_virt_hooks_using_subcommand {verb}\" -f -a \"before_vm_start\" -d '"
+        );
+        assert!(fish.contains(&line), "{verb}");
+    }
+}
