@@ -1,23 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
 # What can be done here; the work is in cargo, xtask and packaging/.
 .POSIX:
-.PHONY: help build test install clean check-cargo
+.PHONY: help demo build test lint bench install clean check-cargo
 
 PREFIX = /usr
 DESTDIR =
+# For the demo: optimised as everything else, but quick to build.
+BUILT = $${CARGO_TARGET_DIR:-target}/demo
 
 help: ## Show this
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+
+demo: ## Start a real VM with XML that hooks changed, on a throw-away host
+	@packaging/setup.sh demo
+	cargo build --locked --profile demo -p virt-hooks -p virt-hooks-vm -p virt-hooks-testhost
+	cargo build --locked --profile demo -p virt-hooks-sdk --example firmware_note
+	@TESTHOST_CACHE="$${CARGO_TARGET_DIR:-target}/testhost-cache" "$(BUILT)/virt-hooks-testhost" examples/demo/run.sh "$$(cd "$(BUILT)" && pwd)" "$$PWD"
+	@echo; echo 'The throw-away host is gone: no process, no file, no mount is left.'
 
 build: check-cargo ## Build everything, for trying it out
 	cargo build --locked
 
 test: ## Run the whole test suite; installs what is missing, and says what
 	@packaging/setup.sh test
+	@$(MAKE) --no-print-directory lint
+	@packaging/pytest.sh
+	cargo test --locked --workspace --doc --quiet
+	@if cargo nextest --version >/dev/null 2>&1; then set -x; cargo nextest run --locked --workspace --all-targets; \
+	else set -x; cargo test --locked --workspace --all-targets; fi
+
+lint: check-cargo ## Check format and lints
 	cargo fmt --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-	@if cargo nextest --version >/dev/null 2>&1; then set -x; cargo nextest run --locked --workspace; \
-	else set -x; cargo test --locked --workspace; fi
+	@if command -v shellcheck >/dev/null; then set -x; shellcheck packaging/*.sh examples/demo/run.sh; \
+	else echo 'shellcheck is not here: scripts are not checked'; fi
+
+bench: check-cargo ## Measure the engine beside a C loop, and print a table
+	cargo run --locked --release -p virt-hooks-bench -- all
 
 install: ## Build static executables and install them: DESTDIR= PREFIX=/usr
 	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' packaging/install.sh

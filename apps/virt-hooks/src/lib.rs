@@ -7,6 +7,7 @@
 
 pub mod cli;
 pub mod destination;
+mod doctor;
 mod dry_run;
 mod environ;
 mod failure;
@@ -26,7 +27,7 @@ pub use streams::{Look, Streams};
 
 use cli::{Command, Locations, Parsed};
 use virt_hooks_contract::exit;
-use virt_hooks_engine::{Host, Overrides};
+use virt_hooks_engine::{Host, HostError, Overrides};
 
 /// The grammar, from which man pages and completions are made.
 pub fn command() -> clap::Command {
@@ -41,6 +42,7 @@ pub fn run(environ: &Environ, streams: &mut Streams<'_>) -> u8 {
             Command::Fire(fire) => fire::run(fire, &cli.locations, environ, streams),
             Command::Points(points) => points::run(points, &cli.locations, environ, streams),
             Command::List(list) => list::run(list, &cli.locations, environ, streams),
+            Command::Doctor(doctor) => doctor::run(doctor, &cli.locations, environ, streams),
             Command::Vm(_) => vm::hand_over(environ),
         },
         Err(failure) => Err(failure),
@@ -66,6 +68,10 @@ impl Locations {
     /// # Errors
     /// A file that matters cannot be read or has a mistake in it.
     pub fn host(&self, environ: &Environ) -> Result<Host, Failure> {
+        Ok(self.load(environ)?)
+    }
+
+    fn load(&self, environ: &Environ) -> Result<Host, HostError> {
         let overrides = Overrides {
             hooks_dirs: self.hooks_dirs.clone(),
             config: self.config.clone(),
@@ -79,8 +85,7 @@ impl Locations {
         for path in paths.into_iter().chain(&mut settings.layers).chain(&mut settings.python_dir) {
             if path.is_relative() {
                 let whole = std::path::absolute(&*path);
-                *path =
-                    whole.map_err(|e| Failure::usage(format!("directory \"{}\": {e}", path.display())))?;
+                *path = whole.map_err(|source| HostError::Read { path: path.clone(), source })?;
             }
         }
         Ok(host)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The grammar of the command line.
 
+mod doctor;
 mod fire;
 mod list;
 mod parse;
@@ -8,6 +9,7 @@ mod points;
 mod values;
 mod vm;
 
+pub use doctor::Doctor;
 pub use fire::{Checking, Fire, Kind, OnFailure};
 pub use list::List;
 pub use parse::{Parsed, parse};
@@ -26,7 +28,8 @@ use std::path::PathBuf;
     version,
     about = "Run hooks at the turning points of a virtual machine's life",
     after_help = "Exit codes: 0 proceed, 1 vetoed by a hook, 2 usage or configuration error, \
-                  3 what was given or found cannot be used.",
+                  3 what was given or found cannot be used, \
+                  4 libvirt refused the operation.",
     max_term_width = 100,
     disable_help_subcommand = true
 )]
@@ -68,6 +71,8 @@ pub enum Command {
     Points(Points),
     /// Show the hooks that are installed
     List(List),
+    /// Explain why hooks do not run, or will fail, and what mends it
+    Doctor(Doctor),
     /// Start and stop virtual machines, hooks included
     Vm(Vm),
 }

@@ -183,9 +183,10 @@ mod tests {
         let hook =
             Hook { path: "/hooks/before_vm_start/10_slow".into(), layer: 0, writable_by_others: false };
         let mut out = Vec::new();
-        let mut chain = Chain::new("before_vm_start", &mut out, look);
+        let mut chain = Chain::new("before_vm_start", Box::new(&mut out), look);
         chain.started(&hook);
         out_of(&mut chain, &hook, seconds);
+        drop(chain);
         String::from_utf8(out).unwrap()
     }
 
