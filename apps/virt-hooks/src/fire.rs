@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `fire`: one event, from files to files.
 
-use crate::cli::{Checking, Fire, Locations, Place, Property};
+use crate::cli::{Checking, Fire, Locations, Place, custom_properties};
 use crate::destination::Destination;
 use crate::environ::Environ;
 use crate::failure::Failure;
@@ -11,7 +11,7 @@ use crate::streams::Streams;
 use crate::{dry_run, points};
 use std::borrow::Cow;
 use virt_hooks_contract::{Catalogue, PayloadKind, Point, Properties, Verdict, exit, is_point_name};
-use virt_hooks_engine::{CustomProperties, Engine, Event, Vm};
+use virt_hooks_engine::{Engine, Event, Vm};
 
 pub(crate) fn run(
     fire: &Fire,
@@ -25,7 +25,7 @@ pub(crate) fn run(
     let results = if fire.dry_run { None } else { Some(Results::prepare(fire, point.payload)?) };
     let payload = payload(fire, &point, host.settings.payload_limit, streams)?;
     let vm = vm(fire, &payload);
-    let parameters = properties(&fire.device_property);
+    let parameters = custom_properties(&fire.device_property);
     let event = Event {
         vm: vm.as_ref(),
         parameters: Some(&parameters).filter(|p| !p.is_empty()),
@@ -131,7 +131,7 @@ fn payload(fire: &Fire, point: &Point, limit: u64, streams: &mut Streams<'_>) ->
             payload::read(place, &mut *streams.input, limit, point.payload, check)
         }
         None if !point.default_payload.is_empty() => {
-            Ok(Payload { bytes: point.default_payload.as_bytes().to_vec(), ..Payload::default() })
+            Ok(Payload { bytes: point.default_payload.as_bytes().into(), ..Payload::default() })
         }
         None if point.may_be_empty || point.payload == PayloadKind::None || fire.dry_run => {
             Ok(Payload::default())
@@ -147,15 +147,10 @@ fn vm(fire: &Fire, payload: &Payload) -> Option<Vm> {
     let vm = Vm {
         id: given.or_else(|| payload.vm_id.clone()).unwrap_or_default(),
         name: fire.vm_name.clone().or_else(|| payload.vm_name.clone()),
-        properties: properties(&fire.property),
+        properties: custom_properties(&fire.property),
     };
     let known = !vm.id.is_empty() || vm.name.is_some() || !vm.properties.is_empty();
     known.then_some(vm)
-}
-
-/// The properties of a command line.
-pub(crate) fn properties(given: &[Property]) -> CustomProperties {
-    given.iter().map(|p| (p.name.as_str(), p.value.clone())).collect()
 }
 
 /// A hook that works with properties its point never has works here only.
