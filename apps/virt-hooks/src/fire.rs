@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `fire`: one event, from files to files.
 
-use crate::cli::{Checking, Fire, Locations, Place, Property};
+use crate::cli::{Checking, Fire, Locations, Place, custom_properties};
 use crate::destination::Destination;
 use crate::environ::Environ;
 use crate::failure::Failure;
@@ -13,7 +13,7 @@ use crate::{dry_run, points};
 use std::borrow::Cow;
 use std::os::fd::AsFd;
 use virt_hooks_contract::{Catalogue, PayloadKind, Point, Properties, Verdict, exit, is_point_name};
-use virt_hooks_engine::{CustomProperties, Engine, Event, Vm};
+use virt_hooks_engine::{Engine, Event, Vm};
 
 pub(crate) fn run(
     fire: &Fire,
@@ -27,7 +27,7 @@ pub(crate) fn run(
     let results = if fire.dry_run { None } else { Some(Results::prepare(fire, point.payload)?) };
     let payload = payload(fire, &point, host.settings.payload_limit, streams)?;
     let vm = vm(fire, &payload);
-    let parameters = properties(&fire.device_property);
+    let parameters = custom_properties(&fire.device_property);
     // From here on an interrupt ends the hook that runs, and what was written is removed.
     let interrupt = if fire.dry_run { None } else { Some(Interrupt::listen()?) };
     let event = Event {
@@ -137,7 +137,7 @@ fn payload(fire: &Fire, point: &Point, limit: u64, streams: &mut Streams<'_>) ->
             payload::read(place, &mut *streams.input, limit, point.payload, check)
         }
         None if !point.default_payload.is_empty() => {
-            Ok(Payload { bytes: point.default_payload.as_bytes().to_vec(), ..Payload::default() })
+            Ok(Payload { bytes: point.default_payload.as_bytes().into(), ..Payload::default() })
         }
         None if point.may_be_empty || point.payload == PayloadKind::None || fire.dry_run => {
             Ok(Payload::default())
@@ -153,15 +153,10 @@ fn vm(fire: &Fire, payload: &Payload) -> Option<Vm> {
     let vm = Vm {
         id: given.or_else(|| payload.vm_id.clone()).unwrap_or_default(),
         name: fire.vm_name.clone().or_else(|| payload.vm_name.clone()),
-        properties: properties(&fire.property),
+        properties: custom_properties(&fire.property),
     };
     let known = !vm.id.is_empty() || vm.name.is_some() || !vm.properties.is_empty();
     known.then_some(vm)
-}
-
-/// The properties of a command line.
-pub(crate) fn properties(given: &[Property]) -> CustomProperties {
-    given.iter().map(|p| (p.name.as_str(), p.value.clone())).collect()
 }
 
 /// A hook that works with properties its point never has works here only.

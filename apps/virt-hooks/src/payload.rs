@@ -8,13 +8,13 @@ use std::fs::File;
 use std::io::Read;
 use virt_hooks_contract::PayloadKind;
 use virt_hooks_domxml::Document;
-use virt_hooks_engine::check_payload;
+use virt_hooks_engine::{Document as Given, check_payload};
 
 /// A payload and what it says of its VM.
 #[derive(Debug, Default)]
 pub struct Payload {
     /// The bytes.
-    pub bytes: Vec<u8>,
+    pub bytes: Given,
     /// UUID of the domain, where it is one that has one.
     pub vm_id: Option<String>,
     /// Name of the domain.
@@ -57,12 +57,12 @@ pub fn read(
         && let Ok(document) = Document::parse(bytes.as_slice())
     {
         let (vm_id, vm_name) = identity(&document);
-        return Ok(Payload { bytes, vm_id, vm_name });
+        return Ok(Payload { bytes: bytes.into(), vm_id, vm_name });
     }
     if check {
         check_payload(kind, &bytes).map_err(|e| Failure::unusable(format!("payload {name}: {e}")))?;
     }
-    Ok(Payload { bytes, ..Payload::default() })
+    Ok(Payload { bytes: bytes.into(), ..Payload::default() })
 }
 
 fn due(kind: PayloadKind) -> &'static str {

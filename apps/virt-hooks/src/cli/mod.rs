@@ -14,7 +14,7 @@ pub use fire::{Checking, Fire, Kind, OnFailure};
 pub use list::List;
 pub use parse::{Parsed, parse};
 pub use points::Points;
-pub use values::{Place, Property, Uuid};
+pub use values::{Place, Property, Uuid, custom_properties};
 pub use vm::{Vm, VmCommand, VmDestroy, VmList, VmStart};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};

@@ -9,6 +9,7 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use virt_hooks_contract::env::is_property_name;
+use virt_hooks_engine::CustomProperties;
 
 /// A file, or `-`: standard input where something is read, standard output where something is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +48,11 @@ impl fmt::Debug for Property {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Property({})", self.name)
     }
+}
+
+/// The properties of a command line, as an event takes them.
+pub fn custom_properties(given: &[Property]) -> CustomProperties {
+    given.iter().map(|p| (p.name.as_str(), p.value.clone())).collect()
 }
 
 impl ValueParserFactory for Property {
