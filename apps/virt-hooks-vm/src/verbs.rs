@@ -17,7 +17,12 @@ pub(crate) fn start(start: &VmStart, host: Host, streams: &mut Streams<'_>) -> R
     let source = match (&start.xml, &start.name) {
         (Some(place), _) => {
             let limit = host.settings.payload_limit;
-            Source::Xml(payload::read(place, &mut *streams.input, limit, PayloadKind::Xml, true)?.bytes)
+            Source::Xml(
+                payload::read(place, &mut *streams.input, limit, PayloadKind::Xml, true)?
+                    .bytes
+                    .bytes()
+                    .to_vec(),
+            )
         }
         (None, Some(name)) => Source::Stored(name.clone()),
         (None, None) => return Err(Failure::usage("which VM? give its name, or its XML with --xml FILE")),
