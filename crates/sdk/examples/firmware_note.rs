@@ -34,7 +34,7 @@ mod tests {
         firmware_note(&mut hook).unwrap();
         let first = hook.xml_text();
         assert!(first.contains("string=hello"), "{first}");
-        let mut again = Context::for_test().with_env("demo_note", "hello").with_xml(&first);
+        let mut again = Context::for_test().with_env("demo_note", "hello").with_xml(first.as_str());
         firmware_note(&mut again).unwrap();
         assert_eq!(again.xml_text(), first);
     }
