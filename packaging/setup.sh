@@ -38,7 +38,10 @@ has_library() {
 	return 1
 }
 
-has_qemu_user() { grep -Eq '^(libvirt-qemu|qemu):' /etc/passwd; }
+# Debian has a group of that name beside the user; Fedora's package makes both.
+has_qemu_user() {
+	grep -q '^qemu:' /etc/passwd || { grep -q '^libvirt-qemu:' /etc/passwd && grep -q '^libvirt-qemu:' /etc/group; }
+}
 
 # The python3 that is found first need not be the system's, for which packages are.
 has_pytest() { python3 -c 'import pytest' 2>/dev/null || /usr/bin/python3 -c 'import pytest' 2>/dev/null; }
@@ -69,7 +72,7 @@ if [ "$purpose" != build ]; then
 	has qemu-system-x86_64 || need qemu-system-x86_64 qemu-system-x86 qemu-system-x86-core
 	has virsh || need virsh libvirt-clients libvirt-client
 	has python3 || need python3 python3 python3
-	# libvirt looks its default user up when it runs as root, whatever user it is told to use.
+	# libvirt looks its default user and group up when it runs as root, whatever user it is told to use.
 	if ! has_qemu_user && [ "$(id -u)" = 0 ]; then user=yes; fi
 fi
 if [ "$purpose" = test ]; then
@@ -77,7 +80,7 @@ if [ "$purpose" = test ]; then
 	has_pytest || need pytest python3-pytest python3-pytest
 fi
 if [ "$manager" = apt ] && [ -n "$user" ]; then
-	things="$things${things:+, }the user libvirt-qemu"
+	things="$things${things:+, }the user and group libvirt-qemu"
 fi
 
 rust() {
@@ -128,14 +131,19 @@ install_dnf() {
 	dnf -y --setopt=install_weak_deps=False install $packages
 }
 
-# The same user libvirt-daemon-system makes; that package takes one that is there.
+# The user and the group that libvirt-daemon-system makes, which takes those that are there; Debian keeps this
+# number for both.
 make_user() {
-	uid=''
-	if ! getent passwd 64055 >/dev/null; then uid='--uid 64055'; fi
+	say 'making the user and the group libvirt-qemu'
 	getent group kvm >/dev/null || groupadd --system kvm
-	say 'useradd libvirt-qemu'
-	# shellcheck disable=SC2086 # one word, its value, or nothing
-	useradd --system $uid --gid kvm --home-dir /var/lib/libvirt --no-create-home \
+	if ! getent group libvirt-qemu >/dev/null; then
+		if getent group 64055 >/dev/null; then groupadd --system libvirt-qemu; else groupadd --gid 64055 libvirt-qemu; fi
+	fi
+	if getent passwd libvirt-qemu >/dev/null; then return 0; fi
+	number=--system
+	if ! getent passwd 64055 >/dev/null; then number='--uid 64055'; fi
+	# shellcheck disable=SC2086 # a word, or two
+	useradd $number --gid kvm --groups libvirt-qemu --home-dir /var/lib/libvirt --no-create-home \
 		--shell /usr/sbin/nologin --comment 'Libvirt Qemu' libvirt-qemu
 }
 

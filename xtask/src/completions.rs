@@ -24,7 +24,10 @@ pub fn all(catalogue: &Catalogue) -> Vec<Completion> {
         (Shell::Zsh, "_virt-hooks", "share/zsh/site-functions/_virt-hooks"),
         (Shell::Fish, "virt-hooks.fish", "share/fish/vendor_completions.d/virt-hooks.fish"),
     ];
-    let mut command = with_points(virt_hooks::command(), catalogue);
+    let mut command = virt_hooks::command();
+    // A verb may say what its arguments are only when it is built.
+    command.build();
+    let mut command = with_points(command, catalogue);
     shells
         .into_iter()
         .map(|(shell, file, place)| {
