@@ -113,7 +113,7 @@ fn finish(
 fn failure(error: &Error) -> Failure {
     let code = match error {
         Error::Veto { .. } | Error::Flags { .. } => exit::command::VETO,
-        Error::Refused(_) => exit::command::REFUSED,
+        Error::Refused { .. } => exit::command::REFUSED,
         _ => exit::command::UNUSABLE,
     };
     let hint = error.hint().map(|h| format!("; {h}")).unwrap_or_default();

@@ -51,9 +51,9 @@ impl Driver {
         };
         occasion.before_destroy(&machine);
         occasion.watch.step(&format!("destroy VM {}", domain.name()));
-        let destroyed = domain.destroy().map_err(Error::Refused);
+        let destroyed = domain.destroy();
         occasion.watch.step_done();
-        destroyed?;
+        destroyed.map_err(|source| occasion.refused(source))?;
         occasion.after_destroy(&machine);
         Ok(Destroyed { name: domain.name().to_owned(), uuid: domain.uuid().to_owned() })
     }

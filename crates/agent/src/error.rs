@@ -34,8 +34,15 @@ pub enum Error {
     #[error("{0}")]
     Unreachable(virt_hooks_libvirt::Error),
     /// libvirt refused the operation.
-    #[error("{0}")]
-    Refused(virt_hooks_libvirt::Error),
+    #[error("{operation} {vm}: {}", source.message)]
+    Refused {
+        /// What was to happen.
+        operation: &'static str,
+        /// The VM.
+        vm: String,
+        /// What libvirt said.
+        source: virt_hooks_libvirt::Error,
+    },
     /// The domain XML cannot be used.
     #[error("domain XML: {0}")]
     Xml(String),
@@ -72,7 +79,7 @@ impl Error {
     /// What to do next, where there is something to do.
     pub fn hint(&self) -> Option<&str> {
         match self {
-            Self::Unreachable(e) | Self::Refused(e) => e.hint(),
+            Self::Unreachable(e) | Self::Refused { source: e, .. } => e.hint(),
             _ => None,
         }
     }

@@ -82,10 +82,20 @@ impl Occasion<'_> {
         let point = outcome.point.clone();
         outcome.settle(keep).map_err(|error| Error::Veto {
             operation: self.operation,
-            vm: self.vm.name.clone().unwrap_or_default(),
+            vm: self.vm_name(),
             point,
             error,
         })
+    }
+
+    /// The VM's name, for errors.
+    pub(crate) fn vm_name(&self) -> String {
+        self.vm.name.clone().unwrap_or_default()
+    }
+
+    /// What libvirt said, as an error of the operation.
+    pub(crate) fn refused(&self, source: virt_hooks_libvirt::Error) -> Error {
+        Error::Refused { operation: self.operation, vm: self.vm_name(), source }
     }
 
     /// The destroy points before the VM is gone. None of them can stop it (C05, C06).

@@ -166,13 +166,13 @@ impl Occasion<'_> {
         let bits = flags.read(CreateFlags::KNOWN).map_err(|source| self.flags_error(source))?;
         let flags = CreateFlags::from_bits(bits).unwrap_or_default();
         self.watch.step(&format!("start VM {}", machine.name()));
-        let domain = self.driver.connection.create_xml(machine.xml(), flags).map_err(Error::Refused);
+        let domain = self.driver.connection.create_xml(machine.xml(), flags);
         self.watch.step_done();
-        domain
+        domain.map_err(|source| self.refused(source))
     }
 
     fn flags_error(&self, source: virt_hooks_engine::FlagsError) -> Error {
-        Error::Flags { operation: self.operation, vm: self.vm.name.clone().unwrap_or_default(), source }
+        Error::Flags { operation: self.operation, vm: self.vm_name(), source }
     }
 
     /// The points after the start. The VM runs: nothing here undoes that.
