@@ -153,11 +153,14 @@ impl Occasion<'_> {
         for device in machine.custom_devices() {
             let outcome =
                 self.fire_device("before_device_create", &machine.device_xml(&device), &device, None);
+            let mut kept = Ok(());
             let changed = outcome.changed;
-            let result = self.settle(outcome, |_| ())?;
-            if changed {
-                machine.replace_device(&device, &String::from_utf8_lossy(result.bytes()))?;
-            }
+            self.settle(outcome, |xml| {
+                if changed {
+                    kept = machine.replace_device(&device, &String::from_utf8_lossy(xml.bytes()));
+                }
+            })?;
+            kept?;
         }
         let outcome = self.fire("before_vm_start", machine.xml());
         let mut kept = Ok(());
