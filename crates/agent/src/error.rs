@@ -76,6 +76,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// The launch flags file could not be written: no hook had a part in that.
+    pub(crate) fn unwritten(operation: &'static str, vm: &str, error: FlagsError) -> Self {
+        match error {
+            FlagsError::File { doing, path, source } => Self::File { doing, path, source },
+            source => Self::Flags { operation, vm: vm.to_owned(), source },
+        }
+    }
+
     /// What to do next, where there is something to do.
     pub fn hint(&self) -> Option<&str> {
         match self {

@@ -76,7 +76,7 @@ impl Driver {
         // Launch flags are for hooks of device and VM points, which run as the hook user.
         let user = self.engine.settings().hook_user.as_ref();
         let flags = LaunchFlags::write(&self.launch_flags_dir, &machine.vm.id, own.bits(), user)
-            .map_err(|source| Error::Flags { operation: OPERATION, vm: machine.name().to_owned(), source })?;
+            .map_err(|source| Error::unwritten(OPERATION, machine.name(), source))?;
         let mut occasion = Occasion {
             driver: self,
             operation: OPERATION,
