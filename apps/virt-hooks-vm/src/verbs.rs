@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use virt_hooks::cli::{Format, Property, VmDestroy, VmList, VmStart};
 use virt_hooks::render::{Style, Table, paint};
 use virt_hooks::{Failure, Interrupt, Streams, payload};
-use virt_hooks_agent::{Driver, Error, Source, StartRequest};
+use virt_hooks_agent::{DestroyRequest, Driver, Error, Source, StartRequest};
 use virt_hooks_contract::{PayloadKind, exit};
 use virt_hooks_engine::Host;
 
@@ -46,10 +46,12 @@ pub(crate) fn start(start: &VmStart, host: Host, streams: &mut Streams<'_>) -> R
 pub(crate) fn destroy(destroy: &VmDestroy, host: Host, streams: &mut Streams<'_>) -> Result<u8, Failure> {
     host.check_layers()?;
     let report = Destined::prepare(destroy.report.as_ref())?;
+    let interrupt = Interrupt::listen()?;
+    let request = DestroyRequest { vm: &destroy.vm, with_diff: false, cancel: Some(interrupt.as_fd()) };
     let driver = Driver::connect(destroy.connect.as_deref(), host).map_err(|e| failure(&e))?;
     let mut screen = Screen::new(streams.errors_look, false);
     let mut events = Vec::new();
-    let done = driver.destroy(&destroy.vm, false, &mut screen, &mut events);
+    let done = driver.destroy(&request, &mut screen, &mut events);
     let destroyed = done.as_ref().ok().map(|d| (d.name.clone(), d.uuid.clone()));
     finish("destroy", &report, done.err(), destroyed.as_ref(), events, streams)?;
     if let Some((name, _)) = destroyed {

@@ -20,6 +20,28 @@ pub enum Error {
         /// Every failing hook in its own words.
         error: HookError,
     },
+    /// The engine could not run the hooks of a vetoing point.
+    #[error("{operation} {vm}: {point}: {trouble}")]
+    Trouble {
+        /// What was to happen.
+        operation: &'static str,
+        /// The VM.
+        vm: String,
+        /// The hook point.
+        point: String,
+        /// What was in the way, with its cause.
+        trouble: String,
+    },
+    /// Whoever asked for the operation gave it up.
+    #[error("{operation} {vm}: interrupted: {left}")]
+    Interrupted {
+        /// What was to happen.
+        operation: &'static str,
+        /// The VM.
+        vm: String,
+        /// What there is now.
+        left: &'static str,
+    },
     /// What hooks left in the launch flags file cannot be used.
     #[error("{operation} {vm}: {source}")]
     Flags {

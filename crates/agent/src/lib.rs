@@ -27,7 +27,7 @@ mod properties;
 mod start;
 mod watch;
 
-pub use destroy::Destroyed;
+pub use destroy::{DestroyRequest, Destroyed};
 pub use driver::Driver;
 pub use error::Error;
 pub use list::Listed;

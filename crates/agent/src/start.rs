@@ -85,6 +85,7 @@ impl Driver {
             launch_flags: Some(flags.path().to_owned()),
             timeout: request.timeout,
             cancel: request.cancel,
+            untouched: "nothing was started",
             with_diff: request.with_diff,
             reports,
             watch,
@@ -96,9 +97,10 @@ impl Driver {
                 occasion.launch_flags = None;
                 occasion.cancel = None;
                 occasion.reason = "start-failed";
-                // Started by somebody else meanwhile: what a clean-up would remove is in use.
+                // Started by somebody else meanwhile: what a clean-up would remove is in use. Nobody can give a
+                // clean-up up.
                 if !self.is_running(&machine.vm.id) {
-                    occasion.before_destroy(&machine);
+                    let _ = occasion.before_destroy(&machine);
                     occasion.after_destroy(&machine);
                 }
                 Err(error)
@@ -161,11 +163,14 @@ impl Occasion<'_> {
                 }
             })?;
             kept?;
+            self.check_interrupt()?;
         }
         let outcome = self.fire("before_vm_start", machine.xml());
         let mut kept = Ok(());
         self.settle(outcome, |xml| kept = machine.replace(xml.bytes()))?;
         kept?;
+        // Also where there was no hook to interrupt.
+        self.check_interrupt()?;
         let bits = flags.read(CreateFlags::KNOWN).map_err(|source| self.flags_error(source))?;
         let flags = CreateFlags::from_bits(bits).unwrap_or_default();
         self.watch.step(&format!("start VM {}", machine.name()));
