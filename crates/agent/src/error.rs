@@ -65,6 +65,18 @@ pub enum Error {
         /// What libvirt said.
         source: virt_hooks_libvirt::Error,
     },
+    /// libvirt went away while it was at the operation.
+    #[error("{operation} {vm}: the connection to libvirt was lost ({}): {left}", source.message)]
+    Lost {
+        /// What was to happen.
+        operation: &'static str,
+        /// The VM.
+        vm: String,
+        /// What there is now.
+        left: &'static str,
+        /// What libvirt's client said.
+        source: virt_hooks_libvirt::Error,
+    },
     /// The domain XML cannot be used.
     #[error("domain XML: {0}")]
     Xml(String),
@@ -109,7 +121,7 @@ impl Error {
     /// What to do next, where there is something to do.
     pub fn hint(&self) -> Option<&str> {
         match self {
-            Self::Unreachable(e) | Self::Refused { source: e, .. } => e.hint(),
+            Self::Unreachable(e) | Self::Refused { source: e, .. } | Self::Lost { source: e, .. } => e.hint(),
             _ => None,
         }
     }

@@ -11,7 +11,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 use virt_hooks_contract::Report;
 use virt_hooks_engine::LaunchFlags;
-use virt_hooks_libvirt::{CreateFlags, Domain, ErrorKind, XmlFlags};
+use virt_hooks_libvirt::{Connection, CreateFlags, Domain, ErrorKind, XmlFlags};
 
 /// Where the domain XML comes from.
 #[derive(Clone, Debug)]
@@ -97,9 +97,13 @@ impl Driver {
                 occasion.launch_flags = None;
                 occasion.cancel = None;
                 occasion.reason = "start-failed";
-                // Started by somebody else meanwhile: what a clean-up would remove is in use. Nobody can give a
-                // clean-up up.
-                if !self.is_running(&machine.vm.id) {
+                let runs = self.runs(&machine.vm.id);
+                let error = occasion.lost(error, runs);
+                let unknown = runs.is_none() && matches!(error, Error::Lost { .. });
+                // Where it runs, what a clean-up would remove is in use: by a VM that somebody else started
+                // meanwhile, or by ours.
+                if runs != Some(true) && !unknown {
+                    // Nobody can give a clean-up up.
                     let _ = occasion.before_destroy(&machine);
                     occasion.after_destroy(&machine);
                 }
@@ -108,8 +112,13 @@ impl Driver {
         }
     }
 
-    fn is_running(&self, uuid: &str) -> bool {
-        self.connection.lookup(uuid).is_ok_and(|d| d.is_active().unwrap_or(true))
+    /// Whether the VM runs; `None` where libvirt does not answer, not even a new connection.
+    fn runs(&self, uuid: &str) -> Option<bool> {
+        let ask = |connection: &Connection| match connection.lookup(uuid) {
+            Ok(domain) => domain.is_active().ok(),
+            Err(e) => (e.kind == ErrorKind::NoDomain).then_some(false),
+        };
+        ask(&self.connection).or_else(|| ask(&Connection::open(Some(self.connection.uri())).ok()?))
     }
 
     fn find(&self, source: &Source) -> Result<Machine, Error> {
@@ -181,6 +190,21 @@ impl Occasion<'_> {
 
     fn flags_error(&self, source: virt_hooks_engine::FlagsError) -> Error {
         Error::Flags { operation: self.operation, vm: self.vm_name(), source }
+    }
+
+    /// An error for a start that libvirt left in the middle; another error as it is.
+    fn lost(&self, error: Error, runs: Option<bool>) -> Error {
+        match error {
+            Error::Refused { operation, vm, source } if source.kind == ErrorKind::Unreachable => {
+                let left = match runs {
+                    Some(true) => "the VM runs, and no hook was told",
+                    Some(false) => "the VM does not run",
+                    None => "nobody knows whether the VM runs, so nothing was cleaned up",
+                };
+                Error::Lost { operation, vm, left, source }
+            }
+            error => error,
+        }
     }
 
     /// The points after the start. The VM runs: nothing here undoes that.
