@@ -79,6 +79,17 @@ impl Bed {
         Self { root, uri, daemon: None, host: None, _directory: Some(directory) }.furnished()
     }
 
+    /// Ends the daemon; its VMs go on.
+    pub(crate) fn stop_daemon(&mut self) -> Result {
+        Ok(self.daemon.take().expect("a daemon").stop()?)
+    }
+
+    /// Starts the daemon again, at the same place.
+    pub(crate) fn start_daemon(&mut self) -> Result {
+        self.daemon = Some(Daemon::start(self.host.as_ref().expect("a host with VMs"))?);
+        Ok(())
+    }
+
     fn furnished(self) -> Result<Self> {
         for name in ["hooks", "seen", "points.d"] {
             fs::create_dir(self.path(name))?;

@@ -4,12 +4,16 @@
 use crate::bed::{Bed, DESTROY, UUID};
 use crate::traces::points;
 use crate::{Result, tests};
+use serde_json::Value;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 
 tests! {
     Qemu paused_is_in_the_file_and_the_vm_is_paused,
     Qemu a_hook_pauses_the_vm,
     Qemu a_hook_lets_a_paused_vm_run,
     Qemu a_removed_file_does_not_let_a_paused_vm_run,
+    Daemon hooks_of_another_user_can_do_all_that,
     Library what_is_no_flag_starts_nothing,
     Library flags_that_cannot_be_written_are_no_veto,
 }
@@ -26,7 +30,7 @@ fn start(body: &str, arguments: &[&str]) -> Result<(String, String)> {
     let xml = bed.plain("flags")?;
     bed.vm(&[&["start", "--xml", &xml], arguments].concat())?.expect(0);
     let state = bed.state("flags")?.expect("it runs");
-    let read = std::fs::read_to_string(bed.path("read"))?.trim().to_owned();
+    let read = fs::read_to_string(bed.path("read"))?.trim().to_owned();
     bed.assert_tidy();
     bed.vm(&["destroy", "flags"])?.expect(0);
     bed.finish()?;
@@ -59,6 +63,27 @@ fn a_removed_file_does_not_let_a_paused_vm_run() -> Result {
     bed.hook("before_vm_start", "50_flags", "rm \"$_hook_launch_flags\"")?;
     bed.vm(&["start", "--paused", "--xml", &bed.plain("flags")?])?.expect(0);
     assert_eq!(bed.state("flags")?.as_deref(), Some("paused"));
+    bed.assert_tidy();
+    bed.vm(&["destroy", "flags"])?.expect(0);
+    bed.finish()
+}
+
+/// As under VDSM, where hooks of a VM do not run as root. Needs root rights, not the daemon.
+fn hooks_of_another_user_can_do_all_that() -> Result {
+    let bed = Bed::embedded()?;
+    fs::set_permissions(bed.root(), Permissions::from_mode(0o711))?;
+    bed.file("config.toml", "hook_user = \"nobody\"\n")?;
+    bed.hook(
+        "before_vm_start",
+        "50_flags",
+        "id -un >&2; echo 1 >\"$_hook_launch_flags\" && sed -i 's/<vcpu>1</<vcpu>2</' \"$_hook_domxml\"",
+    )?;
+    let done = bed.vm(&["start", "--xml", &bed.plain("flags")?, "--report", "-"])?.expect(0);
+    let report: Value = serde_json::from_str(&done.stdout)?;
+    let run = &report["events"][0]["runs"][0];
+    assert_eq!((&run["stderr"], &run["changed"]), (&"nobody\n".into(), &true.into()));
+    assert_eq!(bed.state("flags")?.as_deref(), Some("paused"));
+    assert!(bed.qemu("flags").expect("QEMU runs").contains(" -smp 2"));
     bed.assert_tidy();
     bed.vm(&["destroy", "flags"])?.expect(0);
     bed.finish()
@@ -101,6 +126,6 @@ fn flags_that_cannot_be_written_are_no_veto() -> Result {
     let error = done.only_error();
     assert!(error.contains("launchflags") && error.contains("Not a directory"), "{error}");
     assert!(bed.seen().is_empty());
-    std::fs::remove_file(bed.path("flags"))?;
+    fs::remove_file(bed.path("flags"))?;
     bed.finish()
 }

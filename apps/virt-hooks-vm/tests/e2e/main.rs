@@ -19,6 +19,7 @@ mod traces;
 mod vetoes;
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use std::collections::BTreeSet;
 use std::error::Error;
 use virt_hooks_libvirt::Libvirt;
 use virt_hooks_testhost::{Daemon, requirements};
@@ -81,11 +82,10 @@ pub(crate) use tests;
 
 fn main() {
     let missing = [Needs::Library, Needs::Qemu, Needs::Daemon, Needs::Command].map(|n| (n, n.missing()));
-    for (_, reason) in &missing {
+    let lines: BTreeSet<_> = missing.iter().filter_map(|(_, reason)| Some(&reason.as_ref()?.1)).collect();
+    for line in lines {
         // Standard output belongs to the list of tests.
-        if let Some((_, line)) = reason {
-            eprintln!("some tests are ignored: {line}");
-        }
+        eprintln!("some tests are ignored: {line}");
     }
     let tests = [
         life::TESTS,

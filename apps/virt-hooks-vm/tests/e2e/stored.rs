@@ -12,6 +12,8 @@ tests! {
     Daemon a_stored_vm_runs_from_the_edited_xml_and_stays_as_it_was,
     Daemon one_operation_at_a_time_on_a_vm,
     Daemon a_vm_started_meanwhile_is_not_cleaned_up,
+    Daemon a_lost_daemon_is_told_and_nothing_unknown_cleaned_up,
+    Daemon a_restarted_daemon_is_asked_before_the_clean_up,
 }
 
 const STORED: XmlFlags = XmlFlags { secure: true, inactive: true, migratable: false };
@@ -95,6 +97,40 @@ fn a_vm_started_meanwhile_is_not_cleaned_up() -> Result {
     assert_eq!(vm.state()?.state, State::Running);
     vm.destroy()?;
     drop((vm, connection));
+    bed.finish()
+}
+
+fn a_lost_daemon_is_told_and_nothing_unknown_cleaned_up() -> Result {
+    let mut bed = Bed::with_daemon()?;
+    bed.spy(&DESTROY)?;
+    bed.hook("before_vm_start", "50_wait", &wait_at("ready", &bed))?;
+    let starting = bed.begin(&["start", "--xml", &bed.plain("lost")?])?;
+    bed.wait_for("ready");
+    bed.stop_daemon()?;
+    fs::write(bed.path("go"), "")?;
+    let done = starting.wait()?.expect(3);
+    let error = done.error();
+    assert!(error.starts_with("start VM lost: the connection to libvirt was lost ("), "{error}");
+    assert!(
+        error.contains("): nobody knows whether the VM runs, so nothing was cleaned up; start libvirt: "),
+        "{error}"
+    );
+    assert!(bed.seen().is_empty());
+    bed.finish()
+}
+
+fn a_restarted_daemon_is_asked_before_the_clean_up() -> Result {
+    let mut bed = Bed::with_daemon()?;
+    bed.spy(&DESTROY)?;
+    bed.hook("before_vm_start", "50_wait", &wait_at("ready", &bed))?;
+    let starting = bed.begin(&["start", "--xml", &bed.plain("lost")?])?;
+    bed.wait_for("ready");
+    bed.stop_daemon()?;
+    bed.start_daemon()?;
+    fs::write(bed.path("go"), "")?;
+    let done = starting.wait()?.expect(3);
+    assert!(done.error().contains("): the VM does not run; "), "{}", done.error());
+    assert_eq!(points(&bed.seen()), DESTROY);
     bed.finish()
 }
 
