@@ -63,7 +63,7 @@ pub enum Error {
         /// The VM.
         vm: String,
         /// What libvirt said.
-        source: virt_hooks_libvirt::Error,
+        source: Box<virt_hooks_libvirt::Error>,
     },
     /// libvirt went away while it was at the operation.
     #[error("{operation} {vm}: the connection to libvirt was lost ({}): {left}", source.message)]
@@ -75,7 +75,7 @@ pub enum Error {
         /// What there is now.
         left: &'static str,
         /// What libvirt's client said.
-        source: virt_hooks_libvirt::Error,
+        source: Box<virt_hooks_libvirt::Error>,
     },
     /// The domain XML cannot be used.
     #[error("domain XML: {0}")]
@@ -121,7 +121,8 @@ impl Error {
     /// What to do next, where there is something to do.
     pub fn hint(&self) -> Option<&str> {
         match self {
-            Self::Unreachable(e) | Self::Refused { source: e, .. } | Self::Lost { source: e, .. } => e.hint(),
+            Self::Unreachable(e) => e.hint(),
+            Self::Refused { source, .. } | Self::Lost { source, .. } => source.hint(),
             _ => None,
         }
     }

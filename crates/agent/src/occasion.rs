@@ -127,7 +127,7 @@ impl Occasion<'_> {
 
     /// What libvirt said, as an error of the operation.
     pub(crate) fn refused(&self, source: virt_hooks_libvirt::Error) -> Error {
-        Error::Refused { operation: self.operation, vm: self.vm_name(), source }
+        Error::Refused { operation: self.operation, vm: self.vm_name(), source: Box::new(source) }
     }
 
     /// The destroy points before the VM is gone. No hook can stop it (C05, C06); who asked for it can.
