@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use virt_hooks::cli::{Format, Property, VmDestroy, VmList, VmStart};
 use virt_hooks::render::{Style, Table, paint};
 use virt_hooks::{Failure, Interrupt, Streams, payload};
-use virt_hooks_agent::{Driver, Error, Source, StartRequest};
+use virt_hooks_agent::{DestroyRequest, Driver, Error, Source, StartRequest};
 use virt_hooks_contract::{PayloadKind, exit};
 use virt_hooks_engine::Host;
 
@@ -27,19 +27,21 @@ pub(crate) fn start(start: &VmStart, host: Host, streams: &mut Streams<'_>) -> R
         (None, Some(name)) => Source::Stored(name.clone()),
         (None, None) => return Err(Failure::usage("which VM? give its name, or its XML with --xml FILE")),
     };
+    let properties = start.property.iter().map(text).collect::<Result<_, _>>()?;
+    let driver = Driver::connect(start.connect.as_deref(), host);
+    // Not before: connecting may take for ever, and as long as nothing was done a signal may simply end us.
     let interrupt = Interrupt::listen()?;
     let request = StartRequest {
         source,
-        properties: start.property.iter().map(text).collect::<Result<_, _>>()?,
+        properties,
         paused: start.paused,
         timeout: start.timeout,
         with_diff: start.diff,
         cancel: Some(interrupt.as_fd()),
     };
-    let driver = Driver::connect(start.connect.as_deref(), host).map_err(|e| failure(&e))?;
     let mut screen = Screen::new(streams.errors_look, start.diff);
     let mut events = Vec::new();
-    let done = driver.start(&request, &mut screen, &mut events);
+    let done = driver.and_then(|driver| driver.start(&request, &mut screen, &mut events));
     let started = done.as_ref().ok().map(|s| (s.name.clone(), s.uuid.clone()));
     finish("start", &report, done.err(), started.as_ref(), events, streams)?;
     if let Some((name, _)) = started {
@@ -51,10 +53,12 @@ pub(crate) fn start(start: &VmStart, host: Host, streams: &mut Streams<'_>) -> R
 pub(crate) fn destroy(destroy: &VmDestroy, host: Host, streams: &mut Streams<'_>) -> Result<u8, Failure> {
     host.check_layers()?;
     let report = Destined::prepare(destroy.report.as_ref())?;
-    let driver = Driver::connect(destroy.connect.as_deref(), host).map_err(|e| failure(&e))?;
+    let driver = Driver::connect(destroy.connect.as_deref(), host);
+    let interrupt = Interrupt::listen()?;
+    let request = DestroyRequest { vm: &destroy.vm, with_diff: false, cancel: Some(interrupt.as_fd()) };
     let mut screen = Screen::new(streams.errors_look, false);
     let mut events = Vec::new();
-    let done = driver.destroy(&destroy.vm, false, &mut screen, &mut events);
+    let done = driver.and_then(|driver| driver.destroy(&request, &mut screen, &mut events));
     let destroyed = done.as_ref().ok().map(|d| (d.name.clone(), d.uuid.clone()));
     finish("destroy", &report, done.err(), destroyed.as_ref(), events, streams)?;
     if let Some((name, _)) = destroyed {
@@ -118,7 +122,7 @@ fn finish(
 fn failure(error: &Error) -> Failure {
     let code = match error {
         Error::Veto { .. } | Error::Flags { .. } => exit::command::VETO,
-        Error::Refused(_) => exit::command::REFUSED,
+        Error::Refused { .. } => exit::command::REFUSED,
         _ => exit::command::UNUSABLE,
     };
     let hint = error.hint().map(|h| format!("; {h}")).unwrap_or_default();

@@ -7,8 +7,20 @@ use crate::lock::VmLock;
 use crate::machine::Machine;
 use crate::occasion::Occasion;
 use crate::watch::Watch;
+use std::os::fd::BorrowedFd;
 use virt_hooks_contract::Report;
 use virt_hooks_libvirt::XmlFlags;
+
+/// What to destroy, and how.
+#[derive(Clone, Debug)]
+pub struct DestroyRequest<'a> {
+    /// The VM, by name or UUID.
+    pub vm: &'a str,
+    /// Whether reports hold a diff for each hook that changed something.
+    pub with_diff: bool,
+    /// When this becomes readable the destroy is given up, as long as the VM runs.
+    pub cancel: Option<BorrowedFd<'a>>,
+}
 
 /// A VM that was destroyed.
 #[derive(Clone, Debug)]
@@ -23,15 +35,14 @@ impl Driver {
     /// Ends a running VM at once, as pulling the plug would. `reports` gets the record of each event.
     ///
     /// # Errors
-    /// There is no such VM, it does not run, or libvirt refuses; no hook can stop it.
+    /// There is no such VM, it does not run, libvirt refuses, or it was given up; no hook can stop it.
     pub fn destroy(
         &self,
-        name_or_uuid: &str,
-        with_diff: bool,
+        request: &DestroyRequest<'_>,
         watch: &mut dyn Watch,
         reports: &mut Vec<Report>,
     ) -> Result<Destroyed, Error> {
-        let domain = self.connection.lookup(name_or_uuid).map_err(Error::Unreachable)?;
+        let domain = self.connection.lookup(request.vm).map_err(Error::Unreachable)?;
         let _lock = VmLock::take(&self.engine.settings().run_dir, domain.uuid(), domain.name())?;
         if !domain.is_active().map_err(Error::Unreachable)? {
             return Err(Error::NotRunning(domain.name().to_owned()));
@@ -44,16 +55,18 @@ impl Driver {
             vm: machine.vm.clone(),
             launch_flags: None,
             timeout: None,
-            cancel: None,
-            with_diff,
+            cancel: request.cancel,
+            untouched: "the VM still runs",
+            with_diff: request.with_diff,
             reports,
             watch,
         };
-        occasion.before_destroy(&machine);
+        occasion.before_destroy(&machine)?;
+        occasion.cancel = None;
         occasion.watch.step(&format!("destroy VM {}", domain.name()));
-        let destroyed = domain.destroy().map_err(Error::Refused);
+        let destroyed = domain.destroy();
         occasion.watch.step_done();
-        destroyed?;
+        destroyed.map_err(|source| occasion.refused(source))?;
         occasion.after_destroy(&machine);
         Ok(Destroyed { name: domain.name().to_owned(), uuid: domain.uuid().to_owned() })
     }

@@ -20,6 +20,28 @@ pub enum Error {
         /// Every failing hook in its own words.
         error: HookError,
     },
+    /// The engine could not run the hooks of a vetoing point.
+    #[error("{operation} {vm}: {point}: {trouble}")]
+    Trouble {
+        /// What was to happen.
+        operation: &'static str,
+        /// The VM.
+        vm: String,
+        /// The hook point.
+        point: String,
+        /// What was in the way, with its cause.
+        trouble: String,
+    },
+    /// Whoever asked for the operation gave it up.
+    #[error("{operation} {vm}: interrupted: {left}")]
+    Interrupted {
+        /// What was to happen.
+        operation: &'static str,
+        /// The VM.
+        vm: String,
+        /// What there is now.
+        left: &'static str,
+    },
     /// What hooks left in the launch flags file cannot be used.
     #[error("{operation} {vm}: {source}")]
     Flags {
@@ -34,8 +56,27 @@ pub enum Error {
     #[error("{0}")]
     Unreachable(virt_hooks_libvirt::Error),
     /// libvirt refused the operation.
-    #[error("{0}")]
-    Refused(virt_hooks_libvirt::Error),
+    #[error("{operation} {vm}: {}", source.message)]
+    Refused {
+        /// What was to happen.
+        operation: &'static str,
+        /// The VM.
+        vm: String,
+        /// What libvirt said.
+        source: Box<virt_hooks_libvirt::Error>,
+    },
+    /// libvirt went away while it was at the operation.
+    #[error("{operation} {vm}: the connection to libvirt was lost ({}): {left}", source.message)]
+    Lost {
+        /// What was to happen.
+        operation: &'static str,
+        /// The VM.
+        vm: String,
+        /// What there is now.
+        left: &'static str,
+        /// What libvirt's client said.
+        source: Box<virt_hooks_libvirt::Error>,
+    },
     /// The domain XML cannot be used.
     #[error("domain XML: {0}")]
     Xml(String),
@@ -69,10 +110,19 @@ pub enum Error {
 }
 
 impl Error {
+    /// The launch flags file could not be written: no hook had a part in that.
+    pub(crate) fn unwritten(operation: &'static str, vm: &str, error: FlagsError) -> Self {
+        match error {
+            FlagsError::File { doing, path, source } => Self::File { doing, path, source },
+            source => Self::Flags { operation, vm: vm.to_owned(), source },
+        }
+    }
+
     /// What to do next, where there is something to do.
     pub fn hint(&self) -> Option<&str> {
         match self {
-            Self::Unreachable(e) | Self::Refused(e) => e.hint(),
+            Self::Unreachable(e) => e.hint(),
+            Self::Refused { source, .. } | Self::Lost { source, .. } => source.hint(),
             _ => None,
         }
     }

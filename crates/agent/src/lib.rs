@@ -9,7 +9,7 @@
 //! one out, also from another process.
 //!
 //! Custom properties live in the domain XML itself, so that whatever happens to a VM later finds them:
-//! [`properties`] reads VDSM's metadata and our own, and writes our own.
+//! `properties` reads VDSM's metadata and our own, and writes our own.
 //!
 //! To add a verb: a module beside `start` and `destroy` with one function of [`Driver`], made of the steps
 //! that `occasion` and `machine` offer.
@@ -27,7 +27,7 @@ mod properties;
 mod start;
 mod watch;
 
-pub use destroy::Destroyed;
+pub use destroy::{DestroyRequest, Destroyed};
 pub use driver::Driver;
 pub use error::Error;
 pub use list::Listed;

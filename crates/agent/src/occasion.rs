@@ -5,11 +5,12 @@ use crate::driver::Driver;
 use crate::error::Error;
 use crate::machine::{CustomDevice, Machine};
 use crate::watch::Watch;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Duration;
 use virt_hooks_contract::{Failure, Point, Report};
-use virt_hooks_engine::{CustomProperties, Document, Event, Outcome, Vm};
+use virt_hooks_engine::{CustomProperties, Document, Event, Outcome, Trouble, Vm};
 
 /// One operation on a VM: what its events have in common, and their records.
 pub(crate) struct Occasion<'a> {
@@ -21,6 +22,8 @@ pub(crate) struct Occasion<'a> {
     pub(crate) timeout: Option<Duration>,
     /// Gives up events while it is set; clean-up is not given up.
     pub(crate) cancel: Option<BorrowedFd<'a>>,
+    /// What there is after the operation was given up.
+    pub(crate) untouched: &'static str,
     pub(crate) with_diff: bool,
     pub(crate) reports: &'a mut Vec<Report>,
     pub(crate) watch: &'a mut dyn Watch,
@@ -80,21 +83,62 @@ impl Occasion<'_> {
     /// The result of a vetoing point, or the veto as an error of the operation. `keep` gets the result either way.
     pub(crate) fn settle(&self, outcome: Outcome, keep: impl FnOnce(&Document)) -> Result<Document, Error> {
         let point = outcome.point.clone();
+        if let Some(trouble) = &outcome.trouble {
+            keep(&outcome.payload);
+            return Err(match trouble {
+                Trouble::Cancelled => self.interrupted(),
+                other => Error::Trouble {
+                    operation: self.operation,
+                    vm: self.vm_name(),
+                    point,
+                    trouble: other.line(),
+                },
+            });
+        }
         outcome.settle(keep).map_err(|error| Error::Veto {
             operation: self.operation,
-            vm: self.vm.name.clone().unwrap_or_default(),
+            vm: self.vm_name(),
             point,
             error,
         })
     }
 
-    /// The destroy points before the VM is gone. None of them can stop it (C05, C06).
-    pub(crate) fn before_destroy(&mut self, machine: &Machine) {
+    /// An error where the operation was given up.
+    pub(crate) fn check_interrupt(&self) -> Result<(), Error> {
+        if self.is_given_up() { Err(self.interrupted()) } else { Ok(()) }
+    }
+
+    fn is_given_up(&self) -> bool {
+        let readable = |fd| {
+            let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+            poll(&mut fds, Some(&Timespec::default())).is_ok_and(|n| n > 0)
+        };
+        self.cancel.is_some_and(readable)
+    }
+
+    fn interrupted(&self) -> Error {
+        Error::Interrupted { operation: self.operation, vm: self.vm_name(), left: self.untouched }
+    }
+
+    /// The VM's name, for errors.
+    pub(crate) fn vm_name(&self) -> String {
+        self.vm.name.clone().unwrap_or_default()
+    }
+
+    /// What libvirt said, as an error of the operation.
+    pub(crate) fn refused(&self, source: virt_hooks_libvirt::Error) -> Error {
+        Error::Refused { operation: self.operation, vm: self.vm_name(), source: Box::new(source) }
+    }
+
+    /// The destroy points before the VM is gone. No hook can stop it (C05, C06); who asked for it can.
+    pub(crate) fn before_destroy(&mut self, machine: &Machine) -> Result<(), Error> {
         for device in set_devices(machine) {
             let xml = machine.device_xml(&device);
             self.fire_device("before_device_destroy", &xml, &device, Some(Failure::Advisory));
+            self.check_interrupt()?;
         }
         self.fire("before_vm_destroy", machine.xml());
+        self.check_interrupt()
     }
 
     /// The destroy points after the VM is gone.

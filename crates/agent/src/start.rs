@@ -11,7 +11,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 use virt_hooks_contract::Report;
 use virt_hooks_engine::LaunchFlags;
-use virt_hooks_libvirt::{CreateFlags, Domain, ErrorKind, XmlFlags};
+use virt_hooks_libvirt::{Connection, CreateFlags, Domain, ErrorKind, XmlFlags};
 
 /// Where the domain XML comes from.
 #[derive(Clone, Debug)]
@@ -76,7 +76,7 @@ impl Driver {
         // Launch flags are for hooks of device and VM points, which run as the hook user.
         let user = self.engine.settings().hook_user.as_ref();
         let flags = LaunchFlags::write(&self.launch_flags_dir, &machine.vm.id, own.bits(), user)
-            .map_err(|source| Error::Flags { operation: OPERATION, vm: machine.name().to_owned(), source })?;
+            .map_err(|source| Error::unwritten(OPERATION, machine.name(), source))?;
         let mut occasion = Occasion {
             driver: self,
             operation: OPERATION,
@@ -85,6 +85,7 @@ impl Driver {
             launch_flags: Some(flags.path().to_owned()),
             timeout: request.timeout,
             cancel: request.cancel,
+            untouched: "nothing was started",
             with_diff: request.with_diff,
             reports,
             watch,
@@ -96,9 +97,14 @@ impl Driver {
                 occasion.launch_flags = None;
                 occasion.cancel = None;
                 occasion.reason = "start-failed";
-                // Started by somebody else meanwhile: what a clean-up would remove is in use.
-                if !self.is_running(&machine.vm.id) {
-                    occasion.before_destroy(&machine);
+                let runs = self.runs(&machine.vm.id);
+                let error = occasion.lost(error, runs);
+                let unknown = runs.is_none() && matches!(error, Error::Lost { .. });
+                // Where it runs, what a clean-up would remove is in use: by a VM that somebody else started
+                // meanwhile, or by ours.
+                if runs != Some(true) && !unknown {
+                    // Nobody can give a clean-up up.
+                    let _ = occasion.before_destroy(&machine);
                     occasion.after_destroy(&machine);
                 }
                 Err(error)
@@ -106,8 +112,13 @@ impl Driver {
         }
     }
 
-    fn is_running(&self, uuid: &str) -> bool {
-        self.connection.lookup(uuid).is_ok_and(|d| d.is_active().unwrap_or(true))
+    /// Whether the VM runs; `None` where libvirt does not answer, not even a new connection.
+    fn runs(&self, uuid: &str) -> Option<bool> {
+        let ask = |connection: &Connection| match connection.lookup(uuid) {
+            Ok(domain) => domain.is_active().ok(),
+            Err(e) => (e.kind == ErrorKind::NoDomain).then_some(false),
+        };
+        ask(&self.connection).or_else(|| ask(&Connection::open(Some(self.connection.uri())).ok()?))
     }
 
     fn find(&self, source: &Source) -> Result<Machine, Error> {
@@ -153,26 +164,47 @@ impl Occasion<'_> {
         for device in machine.custom_devices() {
             let outcome =
                 self.fire_device("before_device_create", &machine.device_xml(&device), &device, None);
+            let mut kept = Ok(());
             let changed = outcome.changed;
-            let result = self.settle(outcome, |_| ())?;
-            if changed {
-                machine.replace_device(&device, &String::from_utf8_lossy(result.bytes()))?;
-            }
+            self.settle(outcome, |xml| {
+                if changed {
+                    kept = machine.replace_device(&device, &String::from_utf8_lossy(xml.bytes()));
+                }
+            })?;
+            kept?;
+            self.check_interrupt()?;
         }
         let outcome = self.fire("before_vm_start", machine.xml());
         let mut kept = Ok(());
         self.settle(outcome, |xml| kept = machine.replace(xml.bytes()))?;
         kept?;
+        // Also where there was no hook to interrupt.
+        self.check_interrupt()?;
         let bits = flags.read(CreateFlags::KNOWN).map_err(|source| self.flags_error(source))?;
         let flags = CreateFlags::from_bits(bits).unwrap_or_default();
         self.watch.step(&format!("start VM {}", machine.name()));
-        let domain = self.driver.connection.create_xml(machine.xml(), flags).map_err(Error::Refused);
+        let domain = self.driver.connection.create_xml(machine.xml(), flags);
         self.watch.step_done();
-        domain
+        domain.map_err(|source| self.refused(source))
     }
 
     fn flags_error(&self, source: virt_hooks_engine::FlagsError) -> Error {
-        Error::Flags { operation: self.operation, vm: self.vm.name.clone().unwrap_or_default(), source }
+        Error::Flags { operation: self.operation, vm: self.vm_name(), source }
+    }
+
+    /// An error for a start that libvirt left in the middle; another error as it is.
+    fn lost(&self, error: Error, runs: Option<bool>) -> Error {
+        match error {
+            Error::Refused { operation, vm, source } if source.kind == ErrorKind::Unreachable => {
+                let left = match runs {
+                    Some(true) => "the VM runs, and no hook was told",
+                    Some(false) => "the VM does not run",
+                    None => "nobody knows whether the VM runs, so nothing was cleaned up",
+                };
+                Error::Lost { operation, vm, left, source }
+            }
+            error => error,
+        }
     }
 
     /// The points after the start. The VM runs: nothing here undoes that.

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The real executable on real VMs, from the command line to QEMU and back.
+//!
+//! Each test has a host of its own and leaves nothing of it. This process never opens the embedded driver,
+//! because a process can open only one host in its life.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a test binary")]
+
+mod bed;
+mod destroying;
+mod devices;
+mod errors;
+mod interrupts;
+mod launch_flags;
+mod life;
+mod refusals;
+mod secrets;
+mod stored;
+mod traces;
+mod vetoes;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use std::collections::BTreeSet;
+use std::error::Error;
+use virt_hooks_libvirt::Libvirt;
+use virt_hooks_testhost::{Daemon, requirements};
+
+type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
+
+/// What must be installed for a test.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    /// libvirt's library, which has a driver of its own for tests.
+    Library,
+    /// The embedded QEMU driver, and QEMU.
+    Qemu,
+    /// All that, a libvirt daemon, and the right to start it.
+    Daemon,
+    /// The embedded driver, and the `virt-hooks` command beside the executable that is tested.
+    Command,
+}
+
+impl Needs {
+    /// What is missing: one word for a test's name, and one line.
+    fn missing(self) -> Option<(String, String)> {
+        let missing = match self {
+            Self::Library => {
+                let error = Libvirt::load().err()?;
+                return Some(("libvirt.so.0".to_owned(), error.to_string()));
+            }
+            Self::Command if !bed::command().is_file() => {
+                return Some((
+                    "virt-hooks".to_owned(),
+                    format!("{} is missing; `cargo build -p virt-hooks`", bed::command().display()),
+                ));
+            }
+            Self::Qemu | Self::Command => requirements().err()?,
+            Self::Daemon => Daemon::requirements().err()?,
+        };
+        let first = missing.things.first().map(|thing| thing.what.replace(' ', "_")).unwrap_or_default();
+        Some((first, missing.to_string()))
+    }
+}
+
+/// One test.
+struct Test {
+    name: &'static str,
+    needs: Needs,
+    run: fn() -> Result,
+}
+
+/// The tests of a module, each with what it needs.
+macro_rules! tests {
+    ($($needs:ident $name:ident,)*) => {
+        pub(crate) const TESTS: &[crate::Test] = &[$(crate::Test {
+            name: concat!(module_path!(), "::", stringify!($name)),
+            needs: crate::Needs::$needs,
+            run: $name,
+        }),*];
+    };
+}
+pub(crate) use tests;
+
+fn main() {
+    let missing = [Needs::Library, Needs::Qemu, Needs::Daemon, Needs::Command].map(|n| (n, n.missing()));
+    let lines: BTreeSet<_> = missing.iter().filter_map(|(_, reason)| Some(&reason.as_ref()?.1)).collect();
+    for line in lines {
+        // Standard output belongs to the list of tests.
+        eprintln!("some tests are ignored: {line}");
+    }
+    let tests = [
+        life::TESTS,
+        vetoes::TESTS,
+        refusals::TESTS,
+        stored::TESTS,
+        launch_flags::TESTS,
+        devices::TESTS,
+        errors::TESTS,
+        interrupts::TESTS,
+        destroying::TESTS,
+        secrets::TESTS,
+    ];
+    let trials = tests.into_iter().flatten().map(|test| {
+        let name = test.name.split_once("::").map_or(test.name, |(_, name)| name);
+        let reason = missing.iter().find(|(needs, _)| *needs == test.needs).and_then(|(_, r)| r.as_ref());
+        let needs = reason.map(|(word, _)| format!("::needs_{word}")).unwrap_or_default();
+        Trial::test(format!("{name}{needs}"), || (test.run)().map_err(Failed::from))
+            .with_ignored_flag(reason.is_some())
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit();
+}
