@@ -57,7 +57,7 @@ fn exec_message(e: &io::Error) -> &'static str {
 /// How a process is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// `clone3` with `VM | VFORK | PIDFD | CLEAR_SIGHAND`.
+    /// `clone3` with `VM | VFORK | FILES | PIDFD | CLEAR_SIGHAND`.
     Clone,
     /// `posix_spawn`, then `pidfd_open`. Cannot change the user.
     PosixSpawn,
@@ -246,7 +246,8 @@ fn clone(plan: &mut Plan, credentials: Option<&Credentials>) -> Result<Process, 
     let mut stack = Stack(MaybeUninit::uninit());
     let mut pidfd: RawFd = -1;
     let args = CloneArgs {
-        flags: (libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD) as u64 | CLONE_CLEAR_SIGHAND,
+        flags: (libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES | libc::CLONE_PIDFD) as u64
+            | CLONE_CLEAR_SIGHAND,
         pidfd: (&raw mut pidfd) as u64,
         exit_signal: libc::SIGCHLD as u64,
         stack: (&raw mut stack) as u64,
@@ -292,6 +293,7 @@ fn clone(plan: &mut Plan, credentials: Option<&Credentials>) -> Result<Process, 
     let failure = unsafe { std::ptr::read_volatile(&raw const plan.failure) };
     let error = match failure {
         Failure::None => return Ok(process),
+        Failure::Descriptors(errno) => SpawnError::Process(io::Error::from_raw_os_error(errno)),
         Failure::Exec(errno) => SpawnError::Exec(io::Error::from_raw_os_error(errno)),
         Failure::Credentials(errno) => SpawnError::Credentials {
             uid: credentials.map_or(0, |c| c.uid),
