@@ -14,7 +14,7 @@ use std::ffi::CString;
 use std::fmt::Write;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use virt_hooks_contract::{Point, Verdict};
 use virt_hooks_spawn::{Captured, Credentials, Environment, Launcher, Limits, Status, Tick};
@@ -24,12 +24,18 @@ pub struct Engine {
     pub(crate) settings: Settings,
     empty: EmptyDirectories,
     pub(crate) checksums: Checksums,
+    launcher: OnceLock<Launcher>,
 }
 
 impl Engine {
     /// An engine with these settings.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, empty: EmptyDirectories::default(), checksums: Checksums::default() }
+        Self {
+            settings,
+            empty: EmptyDirectories::default(),
+            checksums: Checksums::default(),
+            launcher: OnceLock::new(),
+        }
     }
 
     /// Its settings.
@@ -106,7 +112,7 @@ impl Engine {
             &outcome.event_id,
             &mut outcome.warnings,
         );
-        let launcher = Launcher::new().map_err(|e| Trouble::Prepare(io::Error::other(e)))?;
+        let launcher = self.launcher()?;
         let mut secrets = Secrets::of(event, &self.settings);
         let mut learnt = false;
         let mut hooks = hooks.into_iter();
@@ -119,7 +125,7 @@ impl Engine {
             payload.ready()?;
             observer.started(&hook);
             let deadline = self.deadline(event, &hook);
-            let mut run = self.run_one(&launcher, hook, &environment, credentials, deadline, observer);
+            let mut run = self.run_one(launcher, hook, &environment, credentials, deadline, observer);
             let before = payload.last_good().clone();
             match payload.collect() {
                 Ok(None) => {}
@@ -149,6 +155,15 @@ impl Engine {
         outcome.payload = payload.last_good().clone();
         outcome.changed = outcome.payload != event.payload;
         Ok(())
+    }
+
+    /// One for all events: what it holds open would otherwise be opened for each of them.
+    fn launcher(&self) -> Result<&Launcher, Trouble> {
+        if let Some(launcher) = self.launcher.get() {
+            return Ok(launcher);
+        }
+        let launcher = Launcher::new().map_err(|e| Trouble::Prepare(io::Error::other(e)))?;
+        Ok(self.launcher.get_or_init(|| launcher))
     }
 
     fn run_one(
