@@ -2,6 +2,7 @@
 //! Starting a process.
 
 use crate::child::{Failure, Plan, become_program};
+use crate::gate::Gate;
 use crate::wait::{Finished, Limits, Tick, wait};
 use crate::{Credentials, Environment};
 use std::ffi::{CStr, c_char};
@@ -69,9 +70,10 @@ static NO_CLONE: AtomicBool = AtomicBool::new(!cfg!(target_arch = "x86_64"));
 /// How long a program that is still open for writing is waited for.
 const TEXT_BUSY: Duration = Duration::from_millis(200);
 
-/// Runs programs, one after the other.
+/// Runs programs, from any number of threads.
 pub struct Launcher {
     null: OwnedFd,
+    gate: Gate,
     method: Option<Method>,
 }
 
@@ -85,7 +87,7 @@ impl Launcher {
         let null = unsafe { owned(libc::open(c"/dev/null".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC)) }
             .and_then(above_stdio)
             .map_err(|source| SpawnError::Descriptor { what: "/dev/null", source })?;
-        Ok(Self { null, method: None })
+        Ok(Self { null, gate: Gate::default(), method: None })
     }
 
     /// Uses one method, come what may; for tests and measurements.
@@ -109,8 +111,10 @@ impl Launcher {
         limits: &Limits,
         tick: Option<Tick<'_>>,
     ) -> Result<Finished, SpawnError> {
-        let started = Instant::now();
         let envp = environment.pointers();
+        // Before the pipes are opened and the clock starts: who waits here holds nothing, and loses nothing.
+        let permit = self.gate.enter();
+        let started = Instant::now();
         let stdout = pipe()?;
         let stderr = pipe()?;
         let direct = [program.as_ptr(), std::ptr::null()];
@@ -143,6 +147,7 @@ impl Launcher {
                 other => break other?,
             }
         };
+        drop(permit);
         Ok(wait(process, stdout, stderr, started, limits, tick))
     }
 
