@@ -114,7 +114,7 @@ impl Engine {
         );
         let launcher = self.launcher()?;
         let mut secrets = Secrets::of(event, &self.settings);
-        let mut learnt = false;
+        secrets.learn(&event.payload);
         let mut hooks = hooks.into_iter();
         for hook in hooks.by_ref() {
             if hook.writable_by_others {
@@ -132,16 +132,8 @@ impl Engine {
                 Ok(Some(after)) => run.changed_to(event, before.clone(), after),
                 Err(spoilt) => run.add_problem(spoilt.to_string()),
             }
-            // Only now: most hooks say nothing, and looking for secrets means reading all of the payload.
-            let secrets_matter = run.run.change.is_some() || !run.is_silent();
-            if secrets_matter {
-                if !learnt {
-                    secrets.learn(event.payload.bytes());
-                    learnt = true;
-                }
-                if let Some(change) = &run.run.change {
-                    secrets.learn(change.after.bytes());
-                }
+            if let Some(change) = &run.run.change {
+                secrets.learn(&change.after);
             }
             let run = run.finish(&secrets);
             observer.finished(&run);
@@ -231,10 +223,6 @@ struct Unmasked {
 }
 
 impl Unmasked {
-    fn is_silent(&self) -> bool {
-        [&self.stdout, &self.stderr].into_iter().flatten().all(Captured::is_empty)
-    }
-
     fn add_problem(&mut self, problem: String) {
         match &mut self.run.problem {
             Some(p) => {

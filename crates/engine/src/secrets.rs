@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Secrets of one event, kept out of everything that leaves the engine as text.
 
-use crate::event::Event;
+use crate::event::{Document, Event};
 use crate::settings::Settings;
+use std::sync::OnceLock;
 use virt_hooks_contract::env;
 use virt_hooks_domxml::secrets as scan;
 
@@ -10,15 +11,19 @@ use virt_hooks_domxml::secrets as scan;
 pub(crate) const MASK: &str = "***";
 
 /// Values that must not show. A value of fewer than four bytes would blank half of any text, and hides nothing.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Secrets {
-    values: Vec<Vec<u8>>,
+    properties: Vec<Vec<u8>>,
+    payloads: Vec<Document>,
+    /// All values, looked for when there is a text to mask: most hooks say nothing and most differences are
+    /// never asked for, but looking means reading all of the payloads.
+    values: OnceLock<Vec<Vec<u8>>>,
 }
 
 impl Secrets {
     /// The secret custom properties of an event.
     pub(crate) fn of(event: &Event<'_>, settings: &Settings) -> Self {
-        let values = event
+        let properties = event
             .vm
             .iter()
             .flat_map(|vm| vm.properties.iter())
@@ -26,22 +31,39 @@ impl Secrets {
             .filter(|(name, value)| value.len() >= 4 && is_secret(name, settings))
             .map(|(_, value)| value.to_vec())
             .collect();
-        Self { values }
+        Self { properties, ..Self::default() }
     }
 
     /// Adds the secrets a payload holds.
-    pub(crate) fn learn(&mut self, payload: &[u8]) {
-        for value in scan::secret_values(payload) {
-            if !self.values.contains(&value) {
-                self.values.push(value);
+    pub(crate) fn learn(&mut self, payload: &Document) {
+        self.payloads.push(payload.clone());
+        self.values = OnceLock::new();
+    }
+
+    /// All values.
+    pub(crate) fn values(&self) -> &[Vec<u8>] {
+        self.values.get_or_init(|| {
+            let mut values = self.properties.clone();
+            for value in self.payloads.iter().flat_map(|p| scan::secret_values(p.bytes())) {
+                if !values.contains(&value) {
+                    values.push(value);
+                }
             }
-        }
+            values
+        })
     }
 
     /// The text without secrets: neither known values nor anything that is written like one.
     pub(crate) fn mask(&self, text: &[u8]) -> String {
-        let by_value = scan::mask_values(text, &self.values);
+        let by_value = scan::mask_values(text, self.values());
         String::from_utf8_lossy(&scan::mask(&by_value)).into_owned()
+    }
+}
+
+/// Nothing of them.
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Secrets").finish_non_exhaustive()
     }
 }
 
