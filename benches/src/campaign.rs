@@ -197,8 +197,8 @@ impl Campaign<'_> {
                 members.push((who, self.work(Kind::Static, 3, 4 << 10, threads)?));
             }
         }
-        // Long enough that 64 threads have several events each.
-        let effort = Effort { slice: Duration::from_millis(80), ..self.scope.careful };
+        // Long enough that 64 threads have a dozen events each.
+        let effort = Effort { slice: self.scope.careful.slice * 8, ..self.scope.careful };
         measure(&mut participants, &members, effort, &mut self.dice)
     }
 

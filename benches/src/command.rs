@@ -23,12 +23,15 @@ fn arguments(run_dir: &Path) -> Vec<String> {
     all.into_iter().map(str::to_owned).collect()
 }
 
-/// The command and the arguments of one event.
+/// The command, built if none is `given`, and the arguments of one event.
 ///
 /// # Errors
 /// In one line: it cannot be built statically here, or does not do the event.
-pub(crate) fn find(stage: &Stage) -> Result<Vec<String>, String> {
-    let program = build().map_err(|e| e.line())?;
+pub(crate) fn find(stage: &Stage, given: Option<&Path>) -> Result<Vec<String>, String> {
+    let program = match given {
+        Some(program) => program.canonicalize().map_err(|e| format!("{}: {e}", program.display()))?,
+        None => build().map_err(|e| e.line())?,
+    };
     let program = stage.link("virt-hooks", &program).map_err(|e| e.line())?;
     let arguments = arguments(stage.run_dir());
     try_it(stage, &program, &arguments)?;
@@ -47,7 +50,7 @@ fn build() -> Result<PathBuf, BenchError> {
     String::from_utf8_lossy(&said)
         .lines()
         .filter_map(|line| line.split_once("\"executable\":\"")?.1.split_once('"'))
-        .last()
+        .next_back()
         .map(|(path, _)| PathBuf::from(path))
         .ok_or_else(|| BenchError::Failed {
             program: "cargo build".into(),

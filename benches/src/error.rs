@@ -31,7 +31,9 @@ pub(crate) enum BenchError {
     #[error("the engine cannot be measured: {0}")]
     Engine(String),
     /// A command line that means nothing.
-    #[error("{0}; usage: virt-hooks-bench all [--quick] [--markdown [FILE]] [--no-shield] [--no-cli]")]
+    #[error(
+        "{0}; usage: virt-hooks-bench all [--quick] [--markdown [FILE]] [--no-shield] [--no-cli | --cli PROGRAM]"
+    )]
     Usage(String),
 }
 

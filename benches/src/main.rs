@@ -39,12 +39,13 @@ struct Options {
     quick: bool,
     shield: bool,
     cli: bool,
+    program: Option<PathBuf>,
     markdown: Option<PathBuf>,
 }
 
 impl Options {
     fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, BenchError> {
-        let mut options = Self { quick: false, shield: true, cli: true, markdown: None };
+        let mut options = Self { quick: false, shield: true, cli: true, program: None, markdown: None };
         let mut next = arguments.next();
         while let Some(argument) = next {
             next = arguments.next();
@@ -52,6 +53,13 @@ impl Options {
                 "--quick" => options.quick = true,
                 "--no-shield" => options.shield = false,
                 "--no-cli" => options.cli = false,
+                "--cli" => {
+                    options.program = next.take().map(PathBuf::from);
+                    next = arguments.next();
+                    if options.program.is_none() {
+                        return Err(BenchError::Usage("--cli takes a program".into()));
+                    }
+                }
                 "--markdown" => {
                     let file = next.take_if(|n| !n.starts_with("--")).map(PathBuf::from);
                     if file.is_some() {
@@ -90,8 +98,10 @@ fn all(options: &Options) -> Result<(), BenchError> {
     let mut progress = |what: &str| eprintln!("[{:4.0} s] {what}", started.elapsed().as_secs_f64());
     progress("compiling the loops in C and the command");
     let stage = Stage::set()?;
-    let cli =
-        if options.cli { command::find(&stage) } else { Err("left out, as asked for with --no-cli".into()) };
+    let cli = match options.cli {
+        true => command::find(&stage, options.program.as_deref()),
+        false => Err("left out, as asked for with --no-cli".into()),
+    };
     let shield = if options.shield { Shield::raise() } else { Shield::default() };
     let scope = if options.quick { &Scope::QUICK } else { &Scope::ALL };
     progress("three edits of a domain");

@@ -45,7 +45,8 @@ pub(crate) fn measure(
         participants[*who].run(work, work.threads)?;
         let started = Instant::now();
         participants[*who].run(work, work.threads)?;
-        let one = started.elapsed().as_secs_f64() / work.threads as f64;
+        // Each thread fires one event more, before its clock starts.
+        let one = started.elapsed().as_secs_f64() / (2 * work.threads) as f64;
         let fitting = (effort.slice.as_secs_f64() / one).round() as usize;
         events.push(fitting.clamp(work.threads, 20_000));
     }
