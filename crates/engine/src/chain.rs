@@ -10,12 +10,13 @@ use crate::outcome::{Change, Ending, Outcome, Run, Trouble};
 use crate::payload::PayloadFile;
 use crate::secrets::Secrets;
 use crate::settings::Settings;
+use rustix::event::{PollFd, PollFlags, Timespec};
 use std::ffi::CString;
 use std::fmt::Write;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use virt_hooks_contract::{Point, Verdict};
 use virt_hooks_spawn::{Captured, Credentials, Environment, Launcher, Limits, Status, Tick};
@@ -25,12 +26,18 @@ pub struct Engine {
     pub(crate) settings: Settings,
     empty: EmptyDirectories,
     pub(crate) checksums: Checksums,
+    launcher: OnceLock<Launcher>,
 }
 
 impl Engine {
     /// An engine with these settings.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, empty: EmptyDirectories::default(), checksums: Checksums::default() }
+        Self {
+            settings,
+            empty: EmptyDirectories::default(),
+            checksums: Checksums::default(),
+            launcher: OnceLock::new(),
+        }
     }
 
     /// Its settings.
@@ -107,11 +114,17 @@ impl Engine {
             &outcome.event_id,
             &mut outcome.warnings,
         );
-        let launcher = Launcher::new().map_err(|e| Trouble::Prepare(io::Error::other(e)))?;
+        let launcher = self.launcher()?;
         let mut secrets = Secrets::of(event, &self.settings);
-        let mut learnt = false;
+        secrets.learn(&event.payload);
         let mut hooks = hooks.into_iter();
-        for hook in hooks.by_ref() {
+        while let Some(hook) = hooks.as_slice().first() {
+            if is_readable(event.cancel) {
+                outcome.trouble = Some(Trouble::Cancelled);
+                break;
+            }
+            let hook = hook.clone();
+            hooks.next();
             if hook.writable_by_others {
                 outcome
                     .warnings
@@ -121,23 +134,15 @@ impl Engine {
             observer.started(&hook);
             let deadline = self.deadline(event, &hook);
             let mut run =
-                self.run_one(&launcher, hook, &environment, credentials, (deadline, event.cancel), observer);
+                self.run_one(launcher, hook, &environment, credentials, (deadline, event.cancel), observer);
             let before = payload.last_good().clone();
             match payload.collect() {
                 Ok(None) => {}
                 Ok(Some(after)) => run.changed_to(event, before.clone(), after),
                 Err(spoilt) => run.add_problem(spoilt.to_string()),
             }
-            // Only now: most hooks say nothing, and looking for secrets means reading all of the payload.
-            let secrets_matter = run.run.change.is_some() || !run.is_silent();
-            if secrets_matter {
-                if !learnt {
-                    secrets.learn(event.payload.bytes());
-                    learnt = true;
-                }
-                if let Some(change) = &run.run.change {
-                    secrets.learn(change.after.bytes());
-                }
+            if let Some(change) = &run.run.change {
+                secrets.learn(&change.after);
             }
             let cancelled = run.cancelled;
             let run = run.finish(&secrets);
@@ -155,6 +160,15 @@ impl Engine {
         outcome.payload = payload.last_good().clone();
         outcome.changed = outcome.payload != event.payload;
         Ok(())
+    }
+
+    /// One for all events: what it holds open would otherwise be opened for each of them.
+    fn launcher(&self) -> Result<&Launcher, Trouble> {
+        if let Some(launcher) = self.launcher.get() {
+            return Ok(launcher);
+        }
+        let launcher = Launcher::new().map_err(|e| Trouble::Prepare(io::Error::other(e)))?;
+        Ok(self.launcher.get_or_init(|| launcher))
     }
 
     fn run_one(
@@ -229,10 +243,6 @@ struct Unmasked {
 }
 
 impl Unmasked {
-    fn is_silent(&self) -> bool {
-        [&self.stdout, &self.stderr].into_iter().flatten().all(Captured::is_empty)
-    }
-
     fn add_problem(&mut self, problem: String) {
         match &mut self.run.problem {
             Some(p) => {
@@ -259,6 +269,13 @@ impl Unmasked {
         }
         self.run
     }
+}
+
+/// Whether an event is cancelled.
+fn is_readable(fd: Option<BorrowedFd<'_>>) -> bool {
+    let Some(fd) = fd else { return false };
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+    rustix::event::poll(&mut fds, Some(&Timespec::default())).is_ok_and(|n| n > 0)
 }
 
 /// 128 random bits in hexadecimal.

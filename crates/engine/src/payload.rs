@@ -230,35 +230,27 @@ impl<'a> PayloadFile<'a> {
         let known = self.last_good.bytes();
         let mut chunk = vec![0; usize::try_from(size + 1).unwrap_or(usize::MAX).clamp(64, 64 << 10)];
         let mut same = 0;
-        let mut read = || loop {
-            match rustix::io::read(fd, &mut chunk) {
-                Err(rustix::io::Errno::INTR) => {}
-                other => return other.map(|n| chunk[..n].to_vec()),
-            }
-        };
-        loop {
-            let piece = read()?;
+        let mut bytes = loop {
+            let piece = read(fd, &mut chunk)?;
             if piece.is_empty() {
-                if same == known.len() {
-                    return Ok(None);
-                }
-                return Ok(Some(known[..same].to_vec()));
+                return Ok((same != known.len()).then(|| known[..same].to_vec()));
             }
-            if known.get(same..same + piece.len()) == Some(&piece) {
+            if known.get(same..same + piece.len()) == Some(piece) {
                 same += piece.len();
                 continue;
             }
             let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).max(same + piece.len()));
             bytes.extend_from_slice(&known[..same]);
-            bytes.extend_from_slice(&piece);
-            loop {
-                let piece = read()?;
-                // One that grows while it is read is not followed beyond the limit.
-                if piece.is_empty() || bytes.len() as u64 > self.limit {
-                    return Ok(Some(bytes));
-                }
-                bytes.extend_from_slice(&piece);
+            bytes.extend_from_slice(piece);
+            break bytes;
+        };
+        loop {
+            let piece = read(fd, &mut chunk)?;
+            // One that grows while it is read is not followed beyond the limit.
+            if piece.is_empty() || bytes.len() as u64 > self.limit {
+                return Ok(Some(bytes));
             }
+            bytes.extend_from_slice(piece);
         }
     }
 }
@@ -279,6 +271,16 @@ fn remove(path: &Path) -> io::Result<()> {
         Err(e) => Err(e),
         Ok(m) if m.is_dir() => std::fs::remove_dir_all(path),
         Ok(_) => std::fs::remove_file(path),
+    }
+}
+
+fn read<'b>(fd: &OwnedFd, into: &'b mut [u8]) -> io::Result<&'b [u8]> {
+    loop {
+        match rustix::io::read(fd, &mut *into) {
+            Err(rustix::io::Errno::INTR) => {}
+            Ok(n) => return Ok(&into[..n]),
+            Err(e) => return Err(e.into()),
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Secrets of one event, kept out of everything that leaves the engine as text.
 
-use crate::event::Event;
+use crate::event::{Document, Event};
 use crate::settings::Settings;
+use std::sync::OnceLock;
 use virt_hooks_contract::env;
 use virt_hooks_domxml::secrets as scan;
 
@@ -10,49 +11,93 @@ use virt_hooks_domxml::secrets as scan;
 pub(crate) const MASK: &str = "***";
 
 /// Values that must not show. A value of fewer than four bytes would blank half of any text, and hides nothing.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Secrets {
-    values: Vec<Vec<u8>>,
+    properties: Vec<Vec<u8>>,
+    payloads: Vec<Document>,
+    /// All values, looked for when there is a text to mask: most hooks say nothing and most differences are
+    /// never asked for, but looking means reading all of the payloads.
+    values: OnceLock<Vec<Vec<u8>>>,
 }
 
 impl Secrets {
     /// The secret custom properties of an event.
     pub(crate) fn of(event: &Event<'_>, settings: &Settings) -> Self {
-        let values = event
+        let properties = event
             .vm
             .iter()
             .flat_map(|vm| vm.properties.iter())
             .chain(event.parameters.iter().flat_map(|p| p.iter()))
             .filter(|(name, value)| value.len() >= 4 && is_secret(name, settings))
-            .map(|(_, value)| value.to_vec())
+            .flat_map(|(_, value)| spellings(value))
             .collect();
-        Self { values }
+        Self { properties, ..Self::default() }
     }
 
     /// Adds the secrets a payload holds.
-    pub(crate) fn learn(&mut self, payload: &[u8]) {
-        for value in scan::secret_values(payload) {
-            if !self.values.contains(&value) {
-                self.values.push(value);
+    pub(crate) fn learn(&mut self, payload: &Document) {
+        self.payloads.push(payload.clone());
+        self.values = OnceLock::new();
+    }
+
+    /// All values.
+    pub(crate) fn values(&self) -> &[Vec<u8>] {
+        self.values.get_or_init(|| {
+            let mut values = self.properties.clone();
+            for value in self.payloads.iter().flat_map(|p| scan::secret_values(p.bytes())) {
+                if !values.contains(&value) {
+                    values.push(value);
+                }
             }
-        }
+            values
+        })
     }
 
     /// Whether two payloads hold different secrets.
     pub(crate) fn differ(&self, before: &[u8], after: &[u8]) -> bool {
         scan::secret_values(before) != scan::secret_values(after)
-            || self.values.iter().any(|v| contains(before, v) != contains(after, v))
+            || self.values().iter().any(|v| contains(before, v) != contains(after, v))
     }
 
     /// The text without secrets: neither known values nor anything that is written like one.
     pub(crate) fn mask(&self, text: &[u8]) -> String {
-        let by_value = scan::mask_values(text, &self.values);
+        let by_value = scan::mask_values(text, self.values());
         String::from_utf8_lossy(&scan::mask(&by_value)).into_owned()
     }
 }
 
 fn contains(text: &[u8], value: &[u8]) -> bool {
     !value.is_empty() && text.windows(value.len()).any(|w| w == value)
+}
+
+/// Nothing of them.
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Secrets").finish_non_exhaustive()
+    }
+}
+
+/// A value as it is, and as XML and JSON write it where that differs.
+fn spellings(value: &[u8]) -> Vec<Vec<u8>> {
+    let mut all = vec![value.to_vec()];
+    let Ok(text) = std::str::from_utf8(value) else { return all };
+    let in_text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let in_attribute = in_text.replace('"', "&quot;");
+    let in_json = serde_json::to_string(text).unwrap_or_default();
+    let in_json = in_json.get(1..in_json.len().saturating_sub(1)).unwrap_or_default();
+    for spelling in [
+        in_attribute.replace('\'', "&apos;"),
+        in_attribute,
+        in_text,
+        // Many writers leave > alone.
+        text.replace('&', "&amp;").replace('<', "&lt;"),
+        in_json.to_owned(),
+    ] {
+        if !all.iter().any(|s| s == spelling.as_bytes()) {
+            all.push(spelling.into_bytes());
+        }
+    }
+    all
 }
 
 /// Whether the value of this property is a secret.

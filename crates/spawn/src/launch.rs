@@ -2,6 +2,7 @@
 //! Starting a process.
 
 use crate::child::{Failure, Plan, become_program};
+use crate::gate::Gate;
 use crate::wait::{Finished, Limits, Tick, wait};
 use crate::{Credentials, Environment};
 use std::ffi::{CStr, c_char};
@@ -57,7 +58,7 @@ fn exec_message(e: &io::Error) -> &'static str {
 /// How a process is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// `clone3` with `VM | VFORK | PIDFD | CLEAR_SIGHAND`.
+    /// `clone3` with `VM | VFORK | FILES | PIDFD | CLEAR_SIGHAND`.
     Clone,
     /// `posix_spawn`, then `pidfd_open`. Cannot change the user.
     PosixSpawn,
@@ -69,9 +70,10 @@ static NO_CLONE: AtomicBool = AtomicBool::new(!cfg!(target_arch = "x86_64"));
 /// How long a program that is still open for writing is waited for.
 const TEXT_BUSY: Duration = Duration::from_millis(200);
 
-/// Runs programs, one after the other.
+/// Runs programs, from any number of threads.
 pub struct Launcher {
     null: OwnedFd,
+    gate: Gate,
     method: Option<Method>,
 }
 
@@ -85,7 +87,7 @@ impl Launcher {
         let null = unsafe { owned(libc::open(c"/dev/null".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC)) }
             .and_then(above_stdio)
             .map_err(|source| SpawnError::Descriptor { what: "/dev/null", source })?;
-        Ok(Self { null, method: None })
+        Ok(Self { null, gate: Gate::default(), method: None })
     }
 
     /// Uses one method, come what may; for tests and measurements.
@@ -109,8 +111,10 @@ impl Launcher {
         limits: &Limits<'_>,
         tick: Option<Tick<'_>>,
     ) -> Result<Finished, SpawnError> {
-        let started = Instant::now();
         let envp = environment.pointers();
+        // Before the pipes are opened and the clock starts: who waits here holds nothing, and loses nothing.
+        let permit = self.gate.enter();
+        let started = Instant::now();
         let stdout = pipe()?;
         let stderr = pipe()?;
         let direct = [program.as_ptr(), std::ptr::null()];
@@ -143,6 +147,7 @@ impl Launcher {
                 other => break other?,
             }
         };
+        drop(permit);
         Ok(wait(process, stdout, stderr, started, limits, tick))
     }
 
@@ -246,7 +251,8 @@ fn clone(plan: &mut Plan, credentials: Option<&Credentials>) -> Result<Process, 
     let mut stack = Stack(MaybeUninit::uninit());
     let mut pidfd: RawFd = -1;
     let args = CloneArgs {
-        flags: (libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD) as u64 | CLONE_CLEAR_SIGHAND,
+        flags: (libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES | libc::CLONE_PIDFD) as u64
+            | CLONE_CLEAR_SIGHAND,
         pidfd: (&raw mut pidfd) as u64,
         exit_signal: libc::SIGCHLD as u64,
         stack: (&raw mut stack) as u64,
@@ -292,6 +298,7 @@ fn clone(plan: &mut Plan, credentials: Option<&Credentials>) -> Result<Process, 
     let failure = unsafe { std::ptr::read_volatile(&raw const plan.failure) };
     let error = match failure {
         Failure::None => return Ok(process),
+        Failure::Descriptors(errno) => SpawnError::Process(io::Error::from_raw_os_error(errno)),
         Failure::Exec(errno) => SpawnError::Exec(io::Error::from_raw_os_error(errno)),
         Failure::Credentials(errno) => SpawnError::Credentials {
             uid: credentials.map_or(0, |c| c.uid),

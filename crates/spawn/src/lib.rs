@@ -16,6 +16,8 @@
 //! * **Memory is bounded.** Of each stream the head and the tail are kept.
 //! * **Nothing leaks in.** The child gets standard input from `/dev/null`, the two pipes, no other
 //!   descriptor, default signal handling and an empty signal mask.
+//! * **A crowd costs no more than a queue.** A launcher starts a few processes per CPU at the same
+//!   moment; how many run is not its business.
 //!
 //! Between `clone3` and `execve` the child runs on borrowed memory: it makes system calls only,
 //! allocates nothing, and cannot unwind.
@@ -23,6 +25,7 @@
 mod capture;
 mod child;
 mod environment;
+mod gate;
 mod launch;
 mod signal;
 mod wait;

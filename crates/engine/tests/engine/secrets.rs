@@ -76,3 +76,20 @@ fn a_diff_shows_what_changed_and_no_more() {
         diffs[2]
     );
 }
+
+#[test]
+fn a_secret_property_is_masked_however_it_is_written() {
+    let bed = Bed::new();
+    bed.hook(
+        "before_vm_start/10_x",
+        r#"printf '%s\n' 'pr0p&lt;rty&quot;s&amp;x' 'pr0p<rty\"s&x' "$api_token" >&2"#,
+    );
+    let vm = Vm {
+        id: UUID.into(),
+        name: None,
+        properties: CustomProperties::from_iter([("api_token", "pr0p<rty\"s&x")]),
+    };
+    let point = point("before_vm_start");
+    let o = bed.engine().fire(&Event { vm: Some(&vm), ..Event::new(&point, DOMAIN) });
+    assert_eq!(o.runs[0].stderr, "***\n***\n***\n");
+}

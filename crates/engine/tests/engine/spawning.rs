@@ -113,3 +113,16 @@ fn a_cancelled_event_ends_its_hook_and_starts_no_other() {
     assert!(bed.log().is_empty());
     bed.assert_clean();
 }
+
+#[test]
+fn an_event_cancelled_before_it_is_fired_starts_nothing() {
+    use std::os::fd::AsFd;
+    let bed = Bed::new();
+    bed.hook("before_vm_start/10_a", &bed.say("never"));
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(writer);
+    let point = point("before_vm_start");
+    let o = bed.engine().fire(&Event { cancel: Some(reader.as_fd()), ..Event::new(&point, DOMAIN) });
+    assert_eq!((o.runs.len(), o.not_run.len(), o.verdict), (0, 1, Verdict::Veto));
+    assert!(bed.log().is_empty());
+}
