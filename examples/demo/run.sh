@@ -14,7 +14,9 @@ VIRT_HOOKS_LAUNCH_FLAGS_DIR=$root/launch-flags
 VIRT_HOOKS_HOOKS_DIR=$root/hooks
 VIRT_HOOKS_RUN_DIR=$root/events
 VIRT_HOOKS_POINTS_DIR=$root/points.d
-export VIRT_HOOKS_PYTHON_DIR VIRT_HOOKS_LAUNCH_FLAGS_DIR VIRT_HOOKS_HOOKS_DIR VIRT_HOOKS_RUN_DIR VIRT_HOOKS_POINTS_DIR
+VIRT_HOOKS_STATE_DIR=$root/state
+export VIRT_HOOKS_PYTHON_DIR VIRT_HOOKS_LAUNCH_FLAGS_DIR VIRT_HOOKS_HOOKS_DIR VIRT_HOOKS_RUN_DIR
+export VIRT_HOOKS_POINTS_DIR VIRT_HOOKS_STATE_DIR
 mkdir -p "$root/hooks" "$root/points.d"
 for point in "$repo"/examples/demo-hooks/*/; do
 	cp -R "$point" "$root/hooks/"
@@ -66,3 +68,4 @@ rm "$root/hooks/before_vm_start/90_refuse"
 say 'The end'
 run virt-hooks vm destroy demo
 run virt-hooks vm list
+run virt-hooks history

@@ -6,10 +6,11 @@ use crate::screen::Screen;
 use std::os::fd::AsFd;
 use virt_hooks::cli::{Format, Property, VmDestroy, VmList, VmStart};
 use virt_hooks::render::{Style, Table, paint};
-use virt_hooks::{Failure, Interrupt, Streams, payload};
+use virt_hooks::{Failure, Interrupt, Streams, history, payload};
 use virt_hooks_agent::{DestroyRequest, Driver, Error, Source, StartRequest};
 use virt_hooks_contract::{PayloadKind, exit};
 use virt_hooks_engine::Host;
+use virt_hooks_journal::Journal;
 
 pub(crate) fn start(start: &VmStart, host: Host, streams: &mut Streams<'_>) -> Result<u8, Failure> {
     host.check_layers()?;
@@ -28,6 +29,7 @@ pub(crate) fn start(start: &VmStart, host: Host, streams: &mut Streams<'_>) -> R
         (None, None) => return Err(Failure::usage("which VM? give its name, or its XML with --xml FILE")),
     };
     let properties = start.property.iter().map(text).collect::<Result<_, _>>()?;
+    let journal = Journal::new(&host.state_dir);
     let driver = Driver::connect(start.connect.as_deref(), host);
     // Not before: connecting may take for ever, and as long as nothing was done a signal may simply end us.
     let interrupt = Interrupt::listen()?;
@@ -43,7 +45,7 @@ pub(crate) fn start(start: &VmStart, host: Host, streams: &mut Streams<'_>) -> R
     let mut events = Vec::new();
     let done = driver.and_then(|driver| driver.start(&request, &mut screen, &mut events));
     let started = done.as_ref().ok().map(|s| (s.name.clone(), s.uuid.clone()));
-    finish("start", &report, done.err(), started.as_ref(), events, streams)?;
+    finish("start", &report, done.err(), started.as_ref(), events, &journal, streams)?;
     if let Some((name, _)) = started {
         streams.say(&format!("{}: VM {name} runs\n", paint("started", Style::Good, streams.errors_look)));
     }
@@ -53,6 +55,7 @@ pub(crate) fn start(start: &VmStart, host: Host, streams: &mut Streams<'_>) -> R
 pub(crate) fn destroy(destroy: &VmDestroy, host: Host, streams: &mut Streams<'_>) -> Result<u8, Failure> {
     host.check_layers()?;
     let report = Destined::prepare(destroy.report.as_ref())?;
+    let journal = Journal::new(&host.state_dir);
     let driver = Driver::connect(destroy.connect.as_deref(), host);
     let interrupt = Interrupt::listen()?;
     let request = DestroyRequest { vm: &destroy.vm, with_diff: false, cancel: Some(interrupt.as_fd()) };
@@ -60,7 +63,7 @@ pub(crate) fn destroy(destroy: &VmDestroy, host: Host, streams: &mut Streams<'_>
     let mut events = Vec::new();
     let done = driver.and_then(|driver| driver.destroy(&request, &mut screen, &mut events));
     let destroyed = done.as_ref().ok().map(|d| (d.name.clone(), d.uuid.clone()));
-    finish("destroy", &report, done.err(), destroyed.as_ref(), events, streams)?;
+    finish("destroy", &report, done.err(), destroyed.as_ref(), events, &journal, streams)?;
     if let Some((name, _)) = destroyed {
         streams.say(&format!("{}: VM {name}\n", paint("destroyed", Style::Good, streams.errors_look)));
     }
@@ -97,8 +100,10 @@ fn finish(
     error: Option<Error>,
     vm: Option<&(String, String)>,
     events: Vec<virt_hooks_contract::Report>,
+    journal: &Journal,
     streams: &mut Streams<'_>,
 ) -> Result<(), Failure> {
+    history::record(journal, &events, streams);
     let known = |f: fn(&virt_hooks_contract::Report) -> Option<String>| events.iter().find_map(f);
     let operation = Operation {
         verb,

@@ -9,11 +9,12 @@ use crate::interrupt::Interrupt;
 use crate::payload::{self, Payload};
 use crate::render;
 use crate::streams::Streams;
-use crate::{dry_run, points};
+use crate::{dry_run, history, points};
 use std::borrow::Cow;
 use std::os::fd::AsFd;
 use virt_hooks_contract::{Catalogue, PayloadKind, Point, Properties, Verdict, exit, is_point_name};
 use virt_hooks_engine::{Engine, Event, Vm};
+use virt_hooks_journal::Journal;
 
 pub(crate) fn run(
     fire: &Fire,
@@ -42,10 +43,11 @@ pub(crate) fn run(
         ..Event::new(&point, payload.bytes)
     };
     let engine = Engine::new(host.settings);
+    let journal = Journal::new(host.state_dir);
     warn_of_strangers(fire, &point, streams);
     match results {
         None => dry_run::show(&engine, &event, fire.format, streams),
-        Some(results) => fire_and_tell(&engine, &event, fire.diff, &results, streams),
+        Some(results) => fire_and_tell(&engine, &event, fire.diff, &results, &journal, streams),
     }
 }
 
@@ -54,6 +56,7 @@ fn fire_and_tell(
     event: &Event<'_>,
     with_diffs: bool,
     results: &Results,
+    journal: &Journal,
     streams: &mut Streams<'_>,
 ) -> Result<u8, Failure> {
     let look = streams.errors_look;
@@ -64,6 +67,7 @@ fn fire_and_tell(
     let outcome = engine.fire_observed(event, &mut chain);
     drop(chain);
     streams.say(&render::verdict(&outcome, look));
+    history::record(journal, &[outcome.report(false)], streams);
     if let Some(report) = &results.report {
         let mut json = serde_json::to_vec_pretty(&outcome.report(with_diffs))
             .map_err(|e| Failure::unusable(format!("write the report: {e}")))?;

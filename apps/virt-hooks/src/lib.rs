@@ -12,6 +12,7 @@ mod dry_run;
 mod environ;
 mod failure;
 mod fire;
+pub mod history;
 mod interrupt;
 mod list;
 pub mod payload;
@@ -42,6 +43,7 @@ pub fn run(environ: &Environ, streams: &mut Streams<'_>) -> u8 {
             Command::Fire(fire) => fire::run(fire, &cli.locations, environ, streams),
             Command::Points(points) => points::run(points, &cli.locations, environ, streams),
             Command::List(list) => list::run(list, &cli.locations, environ, streams),
+            Command::History(history) => history::run(history, &cli.locations, environ, streams),
             Command::Doctor(doctor) => doctor::run(doctor, &cli.locations, environ, streams),
             Command::Vm(_) => vm::hand_over(environ),
         },

@@ -19,4 +19,4 @@ pub use config::{Config, HookConfig, PointConfig};
 pub use point::{Failure, Origin, Output, PayloadKind, Point, Properties, Subject, User, Variable};
 pub use report::{Report, RunRecord, SkippedRecord, Verdict};
 pub use toml_error::TomlError;
-pub use units::{parse_duration, parse_size};
+pub use units::{format_time, parse_duration, parse_size};

@@ -22,6 +22,8 @@ pub struct Report {
     pub point: String,
     /// Identity of the event, as hooks saw it in `_hook_event_id`. Empty where no hook is installed.
     pub event_id: String,
+    /// When it was fired: UTC, as RFC 3339 writes it.
+    pub time: String,
     /// What the chain decided.
     pub verdict: Verdict,
     /// Whether the payload differs from the one given.

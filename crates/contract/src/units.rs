@@ -16,6 +16,11 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A moment as RFC 3339 writes it, in UTC, to the millisecond.
+pub fn format_time(moment: std::time::SystemTime) -> String {
+    humantime::format_rfc3339_millis(moment).to_string()
+}
+
 /// Reads a size in bytes such as `4096`, `64KiB`, `16MiB`.
 ///
 /// # Errors

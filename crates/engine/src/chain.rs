@@ -17,7 +17,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use virt_hooks_contract::{Point, Verdict};
 use virt_hooks_spawn::{Captured, Credentials, Environment, Launcher, Limits, Status, Tick};
 
@@ -77,6 +77,7 @@ impl Engine {
             skipped: Vec::new(),
             warnings: Vec::new(),
             trouble: None,
+            time: SystemTime::now(),
             duration: Duration::ZERO,
             failure: event.failure(),
             vm: event.vm.map(|vm| (vm.id.clone(), vm.name.clone())),

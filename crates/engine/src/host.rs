@@ -122,7 +122,7 @@ impl Host {
                 .state_dir
                 .or_else(|| path("VIRT_HOOKS_STATE_DIR"))
                 .or(config.state_dir)
-                .unwrap_or_else(|| STATE.into()),
+                .unwrap_or_else(|| default_state_dir(&path)),
             launch_flags_dir: path("VIRT_HOOKS_LAUNCH_FLAGS_DIR")
                 .or(config.launch_flags_dir)
                 .unwrap_or_else(|| LAUNCH_FLAGS.into()),
@@ -185,6 +185,16 @@ fn read_points(dir: &Path, named: bool) -> Result<Catalogue, HostError> {
         catalogue.add(&path.to_string_lossy(), &text)?;
     }
     Ok(catalogue)
+}
+
+/// Root's records are the host's; others keep their own.
+fn default_state_dir(path: &dyn Fn(&str) -> Option<PathBuf>) -> PathBuf {
+    if rustix::process::geteuid().is_root() {
+        return STATE.into();
+    }
+    path("XDG_STATE_HOME")
+        .or_else(|| path("HOME").map(|home| home.join(".local/state")))
+        .map_or_else(|| STATE.into(), |state| state.join("virt-hooks"))
 }
 
 /// A tmpfs where there is one: payloads hold secrets and live for moments.

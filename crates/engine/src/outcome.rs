@@ -10,8 +10,10 @@ use sha2::{Digest, Sha256};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
-use virt_hooks_contract::{Failure, PayloadKind, Report, RunRecord, SkippedRecord, Verdict, exit};
+use std::time::{Duration, SystemTime};
+use virt_hooks_contract::{
+    Failure, PayloadKind, Report, RunRecord, SkippedRecord, Verdict, exit, format_time,
+};
 use virt_hooks_spawn::signal_name;
 
 /// How much of one hook's standard error goes into an error text.
@@ -231,6 +233,8 @@ pub struct Outcome {
     pub warnings: Vec<String>,
     /// Trouble of the engine itself: not all hooks ran.
     pub trouble: Option<Trouble>,
+    /// When it was fired.
+    pub time: SystemTime,
     /// From start to verdict.
     pub duration: Duration,
     pub(crate) failure: Failure,
@@ -282,6 +286,7 @@ impl Outcome {
         Report {
             point: self.point.clone(),
             event_id: self.event_id.clone(),
+            time: format_time(self.time),
             verdict: self.verdict,
             changed: self.changed,
             vm_id: vm_id.filter(|id| !id.is_empty()),

@@ -3,6 +3,7 @@
 
 mod doctor;
 mod fire;
+mod history;
 mod list;
 mod parse;
 mod points;
@@ -11,6 +12,7 @@ mod vm;
 
 pub use doctor::Doctor;
 pub use fire::{Checking, Fire, Kind, OnFailure};
+pub use history::History;
 pub use list::List;
 pub use parse::{Parsed, parse};
 pub use points::Points;
@@ -71,6 +73,8 @@ pub enum Command {
     Points(Points),
     /// Show the hooks that are installed
     List(List),
+    /// Show what hooks did in the past
+    History(History),
     /// Explain why hooks do not run, or will fail, and what mends it
     Doctor(Doctor),
     /// Start and stop virtual machines, hooks included

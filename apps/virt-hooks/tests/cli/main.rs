@@ -6,6 +6,7 @@ mod bad_input;
 mod case;
 mod dry_run;
 mod fire;
+mod history;
 mod list;
 mod output;
 mod points;
