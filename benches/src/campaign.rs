@@ -64,14 +64,22 @@ pub(crate) struct Findings {
     pub(crate) big: Rounds,
     /// Three static hooks; participants: see [`crowd`].
     pub(crate) crowd: Rounds,
-    /// By number of hooks: participants [`CLI`], [`CLI_LIMIT`], and [`CLI_RUN_PARTS`]; or why not.
-    pub(crate) cli: Result<Vec<(usize, Rounds)>, String>,
+    /// The command; or why not.
+    pub(crate) cli: Result<CliRounds, String>,
 }
 
 pub(crate) const BIG_ENGINE: usize = 2;
 pub(crate) const CLI: usize = 0;
 pub(crate) const CLI_LIMIT: usize = 1;
-pub(crate) const CLI_RUN_PARTS: usize = 2;
+
+/// Whole processes.
+pub(crate) struct CliRounds {
+    /// By number of hooks: participants [`CLI`], [`CLI_LIMIT`], and those below.
+    pub(crate) by_hooks: Vec<(usize, Rounds)>,
+    pub(crate) run_parts: Option<usize>,
+    /// The C program with another libc.
+    pub(crate) other: Option<usize>,
+}
 
 /// Numbers of threads.
 pub(crate) const CROWDS: [usize; 3] = [1, 8, 64];
@@ -202,24 +210,40 @@ impl Campaign<'_> {
         measure(&mut participants, &members, effort, &mut self.dice)
     }
 
-    fn cli(&mut self, command: &[String]) -> Result<Vec<(usize, Rounds)>, BenchError> {
+    fn cli(&mut self, command: &[String]) -> Result<CliRounds, BenchError> {
         let one = &self.shield.one;
         let limit = self.stage.limit_static.display().to_string();
         let command: Vec<&str> = ["proc"].into_iter().chain(command.iter().map(String::as_str)).collect();
-        let mut participants = [
+        let mut participants = vec![
             self.limit("virt-hooks fire", one, &command)?,
             self.limit("limit once", one, &["proc", &limit, "once", "{hooks}", "before_vm_start"])?,
-            self.limit("run-parts", one, &["proc", "run-parts", "{hooks}/before_vm_start"])?,
         ];
-        let compared = if has_run_parts() { 3 } else { 2 };
-        let mut all = Vec::new();
+        let run_parts = has_run_parts().then_some(participants.len());
+        if run_parts.is_some() {
+            participants.push(self.limit(
+                "run-parts",
+                one,
+                &["proc", "run-parts", "{hooks}/before_vm_start"],
+            )?);
+        }
+        let other = self.stage.limit_other.as_ref().map(|_| participants.len());
+        if let Some(other) = &self.stage.limit_other {
+            let other = other.display().to_string();
+            participants.push(self.limit(
+                "limit once, other libc",
+                one,
+                &["proc", &other, "once", "{hooks}", "before_vm_start"],
+            )?);
+        }
+        let mut by_hooks = Vec::new();
         for hooks in [0, 1, 5] {
             (self.progress)(&format!("the command, {hooks} hooks"));
             let work = self.work(Kind::Static, hooks, 12 << 10, 1)?;
-            let members: Vec<_> = (0..compared).map(|who| (who, work.clone())).collect();
-            all.push((hooks, measure(&mut participants, &members, self.scope.careful, &mut self.dice)?));
+            let members: Vec<_> = (0..participants.len()).map(|who| (who, work.clone())).collect();
+            let rounds = measure(&mut participants, &members, self.scope.careful, &mut self.dice)?;
+            by_hooks.push((hooks, rounds));
         }
-        Ok(all)
+        Ok(CliRounds { by_hooks, run_parts, other })
     }
 }
 

@@ -39,6 +39,8 @@ pub(crate) struct Stage {
     pub(crate) limit: PathBuf,
     /// The same, linked statically.
     pub(crate) limit_static: PathBuf,
+    /// The same, linked with the C compiler's own libc, where that is another one and can be.
+    pub(crate) limit_other: Option<PathBuf>,
     /// How static programs in C were linked.
     pub(crate) libc: &'static str,
     static_hook: PathBuf,
@@ -80,6 +82,7 @@ impl Stage {
         Ok(Self {
             limit: compile("cc", "limit", LIMIT, &[])?,
             limit_static: compile(static_cc, "limit-static", LIMIT, &["-static"])?,
+            limit_other: musl.then(|| compile("cc", "limit-static-cc", LIMIT, &["-static"]).ok()).flatten(),
             libc,
             static_hook: compile(static_cc, "hook", HOOK, &["-static", "-s"])?,
             editing_hook: compile(static_cc, "hook-editing", HOOK, &["-static", "-s", &edit_at])?,
