@@ -36,7 +36,7 @@ lint: check-cargo ## Check format and lints
 	else echo 'shellcheck is not here: scripts are not checked'; fi
 
 bench: check-cargo ## Measure the engine beside a C loop, and print a table
-	cargo run --locked --release -p virt-hooks-bench -- all
+	cargo run --locked --release -p virt-hooks-bench -- all $(BENCH_ARGS)
 
 install: ## Build static executables and install them: DESTDIR= PREFIX=/usr
 	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' packaging/install.sh
