@@ -5,6 +5,9 @@
 set -eu
 # One stream, so that it reads in order wherever it goes.
 exec 2>&1
+# On Ctrl-C a shell with a trap first waits for the command that runs: that one ends its hooks and cleans up.
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
 bin=$1   # where the executables are
 repo=$2  # the checkout
 
