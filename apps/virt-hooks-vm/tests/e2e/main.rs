@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a test binary")]
 
 mod bed;
+mod demo;
 mod destroying;
 mod devices;
 mod errors;
@@ -37,11 +38,20 @@ enum Needs {
     Daemon,
     /// The embedded driver, and the `virt-hooks` command beside the executable that is tested.
     Command,
+    /// All that the demo needs.
+    Demo,
 }
 
 impl Needs {
     /// What is missing: one word for a test's name, and one line.
     fn missing(self) -> Option<(String, String)> {
+        if self == Self::Demo
+            && let Some(part) = demo::parts().into_iter().find(|part| !part.is_file())
+        {
+            let what = part.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let line = format!("{} is missing; `cargo build --workspace --all-targets`", part.display());
+            return Some((what, line));
+        }
         let missing = match self {
             Self::Library => {
                 let error = Libvirt::load().err()?;
@@ -53,12 +63,20 @@ impl Needs {
                     format!("{} is missing; `cargo build -p virt-hooks`", bed::command().display()),
                 ));
             }
-            Self::Qemu | Self::Command => requirements().err()?,
+            Self::Demo if !has_virsh() => {
+                return Some(("virsh".to_owned(), "virsh is missing; install libvirt-clients".to_owned()));
+            }
+            Self::Qemu | Self::Command | Self::Demo => requirements().err()?,
             Self::Daemon => Daemon::requirements().err()?,
         };
         let first = missing.things.first().map(|thing| thing.what.replace(' ', "_")).unwrap_or_default();
         Some((first, missing.to_string()))
     }
+}
+
+fn has_virsh() -> bool {
+    std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|d| d.join("virsh").is_file()))
 }
 
 /// One test.
@@ -81,13 +99,15 @@ macro_rules! tests {
 pub(crate) use tests;
 
 fn main() {
-    let missing = [Needs::Library, Needs::Qemu, Needs::Daemon, Needs::Command].map(|n| (n, n.missing()));
+    let missing =
+        [Needs::Library, Needs::Qemu, Needs::Daemon, Needs::Command, Needs::Demo].map(|n| (n, n.missing()));
     let lines: BTreeSet<_> = missing.iter().filter_map(|(_, reason)| Some(&reason.as_ref()?.1)).collect();
     for line in lines {
         // Standard output belongs to the list of tests.
         eprintln!("some tests are ignored: {line}");
     }
     let tests = [
+        demo::TESTS,
         life::TESTS,
         vetoes::TESTS,
         refusals::TESTS,
