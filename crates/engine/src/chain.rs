@@ -20,6 +20,9 @@ use std::time::{Duration, Instant};
 use virt_hooks_contract::{Point, Verdict};
 use virt_hooks_spawn::{Captured, Credentials, Environment, Launcher, Limits, Status, Tick};
 
+/// How long what the engine says about a run may be.
+const PROBLEM: usize = 2 << 10;
+
 /// Fires hook points. One engine serves any number of threads.
 pub struct Engine {
     pub(crate) settings: Settings,
@@ -129,7 +132,7 @@ impl Engine {
                 Err(spoilt) => run.add_problem(spoilt.to_string()),
             }
             // Only now: most hooks say nothing, and looking for secrets means reading all of the payload.
-            let secrets_matter = run.run.change.is_some() || !run.is_silent();
+            let secrets_matter = run.run.change.is_some() || run.run.problem.is_some() || !run.is_silent();
             if secrets_matter {
                 if !learnt {
                     secrets.learn(event.payload.bytes());
@@ -252,6 +255,8 @@ impl Unmasked {
             Some(c) if !c.is_empty() => secrets.mask(&c.bytes()),
             _ => String::new(),
         };
+        // What was wrong with a payload may be told with words of the payload.
+        self.run.problem = self.run.problem.map(|p| bounded(secrets.mask(p.as_bytes())));
         self.run.stdout = text(self.stdout.take());
         self.run.stderr = text(self.stderr.take());
         if let Some(change) = &mut self.run.change {
@@ -259,6 +264,14 @@ impl Unmasked {
         }
         self.run
     }
+}
+
+fn bounded(mut text: String) -> String {
+    if text.len() > PROBLEM {
+        text.truncate(text.floor_char_boundary(PROBLEM));
+        text.push_str(" [...]");
+    }
+    text
 }
 
 /// 128 random bits in hexadecimal.

@@ -10,9 +10,16 @@ use virt_hooks_domxml::secrets as scan;
 pub(crate) const MASK: &str = "***";
 
 /// Values that must not show. A value of fewer than four bytes would blank half of any text, and hides nothing.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Secrets {
     values: Vec<Vec<u8>>,
+}
+
+/// How many: an outcome is printed with its changes, and a change has them.
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Secrets({})", self.values.len())
+    }
 }
 
 impl Secrets {
@@ -24,7 +31,7 @@ impl Secrets {
             .flat_map(|vm| vm.properties.iter())
             .chain(event.parameters.iter().flat_map(|p| p.iter()))
             .filter(|(name, value)| value.len() >= 4 && is_secret(name, settings))
-            .map(|(_, value)| value.to_vec())
+            .flat_map(|(_, value)| spellings(value))
             .collect();
         Self { values }
     }
@@ -49,6 +56,22 @@ impl Secrets {
         let by_value = scan::mask_values(text, &self.values);
         String::from_utf8_lossy(&scan::mask(&by_value)).into_owned()
     }
+}
+
+/// A value as it is, and as XML and JSON write it: a driver keeps properties in the VM's metadata.
+fn spellings(value: &[u8]) -> Vec<Vec<u8>> {
+    let mut all = vec![value.to_vec()];
+    if let Ok(text) = std::str::from_utf8(value) {
+        let least = text.replace('&', "&amp;").replace('<', "&lt;");
+        let usual = least.replace('>', "&gt;");
+        let quoted = usual.replace('"', "&quot;");
+        let json = serde_json::to_string(text).unwrap_or_default();
+        let json = json.get(1..json.len().saturating_sub(1)).unwrap_or_default().to_owned();
+        all.extend([least, usual, quoted, json].map(String::into_bytes));
+        all.sort_unstable();
+        all.dedup();
+    }
+    all
 }
 
 fn contains(text: &[u8], value: &[u8]) -> bool {
