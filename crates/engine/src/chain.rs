@@ -114,13 +114,18 @@ impl Engine {
         let mut secrets = Secrets::of(event, &self.settings);
         let mut learnt = false;
         let mut hooks = hooks.into_iter();
-        for hook in hooks.by_ref() {
+        while let Some(hook) = hooks.next() {
+            // What hooks did before this is kept.
+            if let Err(trouble) = payload.ready() {
+                outcome.trouble = Some(trouble);
+                outcome.not_run.push(hook);
+                break;
+            }
             if hook.writable_by_others {
                 outcome
                     .warnings
                     .push(format!("{} can be written by others than its owner", hook.path.display()));
             }
-            payload.ready()?;
             observer.started(&hook);
             let deadline = self.deadline(event, &hook);
             let mut run =

@@ -127,9 +127,7 @@ impl<'a> PayloadFile<'a> {
             reads_show: false,
             in_place: false,
         };
-        if let Some(c) = owner {
-            chown(rustix::fs::CWD, &file.dir, c).map_err(|e| trouble(&file.dir, e))?;
-        }
+        file.give_away_dir().map_err(|e| trouble(&file.dir, e))?;
         file.write().map_err(|e| trouble(&file.path, e))?;
         Ok(file)
     }
@@ -147,9 +145,23 @@ impl<'a> PayloadFile<'a> {
         if self.in_place {
             return Ok(());
         }
-        remove(&self.path)
-            .and_then(|()| Ok(self.write()?))
-            .map_err(|source| Trouble::WritePayload { path: self.path.clone(), source })
+        self.restore().map_err(|source| Trouble::WritePayload { path: self.path.clone(), source })
+    }
+
+    fn restore(&mut self) -> io::Result<()> {
+        // A hook may have removed the directory with it, or put something in its place.
+        if !std::fs::symlink_metadata(&self.dir).is_ok_and(|m| m.is_dir()) {
+            remove(&self.dir)?;
+            rustix::fs::mkdir(&self.dir, Mode::RWXU)?;
+            self.give_away_dir()?;
+        }
+        remove(&self.path)?;
+        Ok(self.write()?)
+    }
+
+    /// Gives the directory to who runs the hooks.
+    fn give_away_dir(&self) -> rustix::io::Result<()> {
+        self.owner.map_or(Ok(()), |c| chown(rustix::fs::CWD, &self.dir, c))
     }
 
     /// Takes up what a hook left. `Some` is a change; the file is `last_good` again after an error only when
@@ -158,7 +170,7 @@ impl<'a> PayloadFile<'a> {
         self.in_place = false;
         let stat = match rustix::fs::statat(rustix::fs::CWD, &self.path, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(s) => s,
-            Err(rustix::io::Errno::NOENT) => return Err(Spoilt::Removed),
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Err(Spoilt::Removed),
             Err(e) => return Err(Spoilt::Unreadable(e.into())),
         };
         let now = Seen::of(&stat);
@@ -267,8 +279,8 @@ impl Drop for PayloadFile<'_> {
     fn drop(&mut self) {
         let _ = rustix::fs::unlink(&self.path);
         if rustix::fs::rmdir(&self.dir).is_err() {
-            // A hook left something beside it.
-            let _ = std::fs::remove_dir_all(&self.dir);
+            // A hook left something beside it, or in its place.
+            let _ = remove(&self.dir);
         }
     }
 }

@@ -187,6 +187,36 @@ fn a_later_hook_may_recreate_what_an_earlier_one_deleted() {
 }
 
 #[test]
+fn a_removed_directory_is_the_fault_of_who_removed_it() {
+    for name in [BEFORE, AFTER] {
+        spoil(name, DOMAIN, "rm -r \"${P%/*}\"", "removed the payload file");
+        spoil(name, DOMAIN, "D=${P%/*}; rm -r \"$D\"; echo in the way > \"$D\"", "removed the payload file");
+    }
+}
+
+#[test]
+fn trouble_between_hooks_loses_nothing() {
+    let bed = Bed::new();
+    let run = bed.path("run");
+    bed.hook("after_vm_start/10_edit", "sed -i s/web/edited/ \"$_hook_domxml\"");
+    bed.hook(
+        "after_vm_start/20_breaks",
+        &format!("rm -r '{}'; echo in the way > '{}'", run.display(), run.display()),
+    );
+    bed.hook("after_vm_start/30_next", "");
+    bed.hook("after_vm_start/40_last", "");
+    let o = bed.engine().fire(&Event::new(&point(AFTER), DOMAIN));
+    assert!(o.trouble.is_some());
+    assert_eq!(text(&o), DOMAIN.replace("web", "edited"));
+    assert!(o.changed);
+    let not_run: Vec<_> = o.not_run.iter().map(|h| h.name().to_str().unwrap()).collect();
+    assert_eq!(
+        (names(&o), not_run),
+        (vec!["10_edit".into(), "20_breaks".into()], vec!["30_next", "40_last"])
+    );
+}
+
+#[test]
 fn what_a_hook_leaves_beside_the_payload_goes_with_it() {
     let bed = Bed::new();
     bed.hook(
