@@ -115,8 +115,9 @@ impl Engine {
         let mut learnt = false;
         let mut hooks = hooks.into_iter();
         while let Some(hook) = hooks.next() {
+            let ready = if event.is_cancelled() { Err(Trouble::Cancelled) } else { payload.ready() };
             // What hooks did before this is kept.
-            if let Err(trouble) = payload.ready() {
+            if let Err(trouble) = ready {
                 outcome.trouble = Some(trouble);
                 outcome.not_run.push(hook);
                 break;

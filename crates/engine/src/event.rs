@@ -179,8 +179,20 @@ impl<'a> Event<'a> {
         }
     }
 
+    /// Whether the event is cancelled by now.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancel.is_some_and(is_readable)
+    }
+
     /// What a failing hook does to the operation.
     pub fn failure(&self) -> Failure {
         self.failure.unwrap_or(self.point.failure)
     }
+}
+
+/// Whether there is something to read, its end included. For [`Event::cancel`] and who hands it on.
+pub fn is_readable(fd: BorrowedFd<'_>) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
 }

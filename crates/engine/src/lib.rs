@@ -42,7 +42,7 @@ mod users;
 
 pub use chain::Engine;
 pub use discover::{Chain, Hook, SkipReason, Skipped};
-pub use event::{Check, CustomProperties, Document, Event, PropertyValue, Vm};
+pub use event::{Check, CustomProperties, Document, Event, PropertyValue, Vm, is_readable};
 pub use host::{Host, HostError, Overrides};
 pub use launch_flags::{FlagsError, LaunchFlags};
 pub use observer::{Observer, Silent};
