@@ -51,9 +51,14 @@ impl Driver {
         };
         occasion.before_destroy(&machine);
         occasion.watch.step(&format!("destroy VM {}", domain.name()));
-        let destroyed = domain.destroy().map_err(Error::Refused);
+        let destroyed = domain.destroy();
         occasion.watch.step_done();
-        destroyed?;
+        // It may have gone by itself while hooks ran: what they are to clean up after is gone all the same.
+        if let Err(refused) = destroyed
+            && self.may_run(domain.uuid())
+        {
+            return Err(Error::Refused(refused));
+        }
         occasion.after_destroy(&machine);
         Ok(Destroyed { name: domain.name().to_owned(), uuid: domain.uuid().to_owned() })
     }

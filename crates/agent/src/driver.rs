@@ -5,7 +5,7 @@ use crate::Error;
 use std::path::PathBuf;
 use virt_hooks_contract::Catalogue;
 use virt_hooks_engine::{Engine, Host};
-use virt_hooks_libvirt::Connection;
+use virt_hooks_libvirt::{Connection, ErrorKind};
 
 /// Drives VMs over one libvirt connection.
 pub struct Driver {
@@ -27,5 +27,14 @@ impl Driver {
             catalogue: host.catalogue,
             launch_flags_dir: host.launch_flags_dir,
         })
+    }
+
+    /// Whether the VM runs, or nobody can say: a libvirt that was lost in the middle of a start may have
+    /// started it.
+    pub(crate) fn may_run(&self, uuid: &str) -> bool {
+        match self.connection.lookup(uuid).and_then(|domain| domain.is_active()) {
+            Ok(active) => active,
+            Err(e) => e.kind != ErrorKind::NoDomain,
+        }
     }
 }

@@ -53,6 +53,9 @@ pub enum Error {
         /// Whose it is.
         existing: String,
     },
+    /// Whoever asked for the start gave it up, when no hook ran.
+    #[error("start VM {0}: cancelled, the VM was not started")]
+    Cancelled(String),
     /// Another operation on this VM is under way.
     #[error("another operation on VM {0} is under way: wait for its end and try again")]
     Busy(String),

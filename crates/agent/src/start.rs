@@ -11,7 +11,7 @@ use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 use virt_hooks_contract::Report;
-use virt_hooks_engine::LaunchFlags;
+use virt_hooks_engine::{LaunchFlags, is_readable};
 use virt_hooks_libvirt::{CreateFlags, Domain, ErrorKind, XmlFlags};
 
 /// Where the domain XML comes from.
@@ -121,17 +121,13 @@ impl Driver {
                 occasion.cancel = None;
                 occasion.reason = "start-failed";
                 // Started by somebody else meanwhile: what a clean-up would remove is in use.
-                if !self.is_running(&machine.vm.id) {
+                if !self.may_run(&machine.vm.id) {
                     occasion.before_destroy(&machine);
                     occasion.after_destroy(&machine);
                 }
                 Err(error)
             }
         }
-    }
-
-    fn is_running(&self, uuid: &str) -> bool {
-        self.connection.lookup(uuid).is_ok_and(|d| d.is_active().unwrap_or(true))
     }
 
     fn find(&self, source: &Source) -> Result<Machine, Error> {
@@ -189,6 +185,10 @@ impl Occasion<'_> {
         kept?;
         let bits = flags.read(CreateFlags::KNOWN).map_err(|source| self.flags_error(source))?;
         let flags = CreateFlags::from_bits(bits).unwrap_or_default();
+        // The last moment: once libvirt has the XML the VM runs, or fails by itself.
+        if self.cancel.is_some_and(is_readable) {
+            return Err(Error::Cancelled(machine.name().to_owned()));
+        }
         self.watch.step(&format!("start VM {}", machine.name()));
         let domain = self.driver.connection.create_xml(machine.xml(), flags).map_err(Error::Refused);
         self.watch.step_done();
