@@ -118,7 +118,8 @@ impl<'a> PayloadFile<'a> {
             kind: event.point.payload,
             same_uuid: event.point.same_uuid,
             check: event.check,
-            limit: settings.payload_limit,
+            // What was larger before any hook ran is no hook's fault.
+            limit: settings.payload_limit.max(event.payload.bytes().len() as u64),
             owner,
             given: event.payload.clone(),
             last_good: event.payload.clone(),

@@ -24,6 +24,15 @@ fn private_directory_and_file() {
 }
 
 #[test]
+fn what_was_too_large_before_is_no_hooks_fault() {
+    let mut bed = Bed::new();
+    bed.settings.payload_limit = 10;
+    bed.hook("before_vm_start/10_reads", "cat \"$_hook_domxml\" > /dev/null");
+    bed.hook("before_vm_start/20_edits", "sed -i s/web/bew/ \"$_hook_domxml\"");
+    assert_eq!(text(&bed.fire(BEFORE, DOMAIN)), DOMAIN.replace("web", "bew"));
+}
+
+#[test]
 fn untouched_bytes_come_back_as_they_were() {
     let bed = Bed::new();
     bed.hook("after_vm_start/50_reads", "cat \"$_hook_domxml\" > /dev/null");
