@@ -4,8 +4,9 @@
 use crate::Error;
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use virt_hooks_engine::make_run_dir;
 
 /// Held as long as an operation lasts; the kernel frees it when the process dies.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ impl VmLock {
         let dir = run_dir.join("vm");
         let path = dir.join(format!("{uuid}.lock"));
         let failed = |source| Error::File { doing: "lock", path: path.clone(), source };
-        fs::DirBuilder::new().recursive(true).mode(0o711).create(&dir).map_err(failed)?;
+        make_run_dir(run_dir).and_then(|()| make_run_dir(&dir)).map_err(failed)?;
         loop {
             // Private: who may read a file may lock it.
             let options = File::options().create(true).truncate(false).write(true).mode(0o600).to_owned();

@@ -47,6 +47,6 @@ pub use host::{Host, HostError, Overrides};
 pub use launch_flags::{FlagsError, LaunchFlags};
 pub use observer::{Observer, Silent};
 pub use outcome::{Ending, HookError, Outcome, Run, Trouble};
-pub use payload::check_payload;
+pub use payload::{check_payload, make_run_dir};
 pub use plan::{Plan, PlannedHook};
 pub use settings::{Settings, SettingsError};

@@ -300,10 +300,24 @@ fn reads_show(fd: &OwnedFd) -> bool {
     rustix::fs::fstatvfs(fd).is_ok_and(|s| !s.f_flag.contains(rustix::fs::StatVfsMountFlags::NOATIME))
 }
 
-/// Passable, not readable, for others: the directories in it are private, and their names are not to be guessed.
-fn make_run_dir(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o711).create(path)
+/// Makes a run directory where there is none. Passable, not readable, for others, whatever the umask: hooks may
+/// run as another user; the directories in it are private, and their names are not to be guessed.
+///
+/// # Errors
+/// It cannot be made.
+pub fn make_run_dir(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    let mut builder = std::fs::DirBuilder::new();
+    builder.mode(0o711);
+    match builder.create(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            builder.recursive(true).create(path.parent().unwrap_or(path))?;
+            builder.recursive(false).create(path)?;
+        }
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
+        other => other?,
+    }
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o711))
 }
 
 fn chown(dir: impl AsFd, path: impl rustix::path::Arg, c: &Credentials) -> rustix::io::Result<()> {
