@@ -9,5 +9,6 @@ mod fire;
 mod list;
 mod output;
 mod points;
+mod surroundings;
 mod view;
 mod vm;
