@@ -123,9 +123,10 @@ impl Engine {
                 break;
             }
             if hook.writable_by_others {
-                outcome
-                    .warnings
-                    .push(format!("{} can be written by others than its owner", hook.path.display()));
+                outcome.warnings.push(format!(
+                    "{} can be written or replaced by others than its owner",
+                    hook.path.display()
+                ));
             }
             observer.started(&hook);
             let deadline = self.deadline(event, &hook);

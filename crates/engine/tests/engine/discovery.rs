@@ -188,3 +188,26 @@ fn a_directory_that_cannot_be_listed_is_not_a_silent_skip() {
     let error = o.into_result().unwrap_err().to_string();
     assert!(error.contains("list the hooks in") && error.contains("Not a directory"), "{error}");
 }
+
+#[test]
+fn what_others_can_write_or_replace_is_warned_of() {
+    use std::os::unix::fs::PermissionsExt;
+    let bed = Bed::new();
+    bed.hook(&format!("{POINT}/10_x"), "");
+    let dir = bed.path("vendor").join(POINT);
+    let warnings = |file: u32, directory: u32| {
+        fs::set_permissions(dir.join("10_x"), fs::Permissions::from_mode(file)).unwrap();
+        fs::set_permissions(&dir, fs::Permissions::from_mode(directory)).unwrap();
+        bed.fire(POINT, DOMAIN).warnings
+    };
+    assert!(warnings(0o755, 0o755).is_empty());
+    for (file, directory) in [(0o775, 0o755), (0o757, 0o755), (0o755, 0o775), (0o755, 0o777)] {
+        let said = warnings(file, directory);
+        assert!(
+            matches!(&said[..], [w] if w.contains("10_x") && w.contains("by others")),
+            "{file:o} {directory:o} {said:?}"
+        );
+    }
+    // In a directory like /tmp others cannot replace what is not theirs.
+    assert!(warnings(0o755, 0o1777).is_empty());
+}
