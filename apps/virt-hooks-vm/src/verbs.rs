@@ -51,6 +51,9 @@ pub(crate) fn start(start: &VmStart, host: Host, streams: &mut Streams<'_>) -> R
 pub(crate) fn destroy(destroy: &VmDestroy, host: Host, streams: &mut Streams<'_>) -> Result<u8, Failure> {
     host.check_layers()?;
     let report = Destined::prepare(destroy.report.as_ref())?;
+    // Half a destroy would leave a hook without its engine, its payload, and what clean-up is for: once begun it
+    // goes to its end, which the hooks' deadlines see to.
+    let _interrupt = Interrupt::listen()?;
     let driver = Driver::connect(destroy.connect.as_deref(), host).map_err(|e| failure(&e))?;
     let mut screen = Screen::new(streams.errors_look, false);
     let mut events = Vec::new();
