@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The verbs against libvirt's built-in `test` driver, whose VMs live in this process.
-#![allow(clippy::unwrap_used, reason = "a test may")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may")]
 
 use std::os::fd::AsFd;
 use virt_hooks_agent::{Driver, Error, Quiet, Source, StartRequest, Watch};

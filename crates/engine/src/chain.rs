@@ -114,7 +114,7 @@ impl Engine {
         let mut secrets = Secrets::of(event, &self.settings);
         let mut learnt = false;
         let mut hooks = hooks.into_iter();
-        while let Some(hook) = hooks.next() {
+        for hook in hooks.by_ref() {
             let ready = if event.is_cancelled() { Err(Trouble::Cancelled) } else { payload.ready() };
             // What hooks did before this is kept.
             if let Err(trouble) = ready {
