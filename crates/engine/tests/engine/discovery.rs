@@ -71,8 +71,29 @@ fn what_runs_and_what_does_not() {
 }
 
 #[test]
-fn a_noexec_mount_and_other_users_files() {
-    // Executable for the owner only, asked for another user.
+fn nothing_runs_on_a_noexec_mount() {
+    let bed = Bed::new();
+    let layer = bed.path("vendor");
+    fs::create_dir(&layer).unwrap();
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=64k,mode=755,noexec", "tmpfs"])
+        .arg(&layer)
+        .status()
+        .is_ok_and(|s| s.success());
+    if !mounted {
+        eprintln!("not tested: no tmpfs can be mounted here");
+        return;
+    }
+    bed.hook(&format!("{POINT}/50_x"), "");
+    let chain = bed.engine().chain(&point(POINT));
+    std::process::Command::new("umount").arg(&layer).status().unwrap();
+    let chain = chain.unwrap();
+    assert!(chain.hooks.is_empty());
+    assert_eq!(chain.skipped[0].reason, SkipReason::NotExecutable);
+}
+
+#[test]
+fn executable_is_asked_for_who_will_run_it() {
     let mut bed = Bed::new();
     bed.file(&format!("{POINT}/50_owner_only"), "#!/bin/sh\n", 0o700);
     bed.file(&format!("{POINT}/60_all"), "#!/bin/sh\n", 0o755);
