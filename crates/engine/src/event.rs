@@ -72,8 +72,15 @@ impl From<i64> for PropertyValue {
 
 impl From<f64> for PropertyValue {
     fn from(v: f64) -> Self {
-        // `{:?}` keeps the point of a whole number (1.0), as Python does.
-        Self::from(format!("{v:?}"))
+        if v.is_nan() {
+            return Self::from("nan");
+        }
+        // `{:?}` keeps the point of a whole number (1.0), as Python does; exponents are written in its own way.
+        let text = format!("{v:?}");
+        match text.split_once('e').and_then(|(m, e)| Some((m, e.parse::<i32>().ok()?))) {
+            Some((mantissa, exponent)) => Self::from(format!("{mantissa}e{exponent:+03}")),
+            None => Self::from(text),
+        }
     }
 }
 
