@@ -31,6 +31,7 @@ fn a_destroy_that_is_interrupted_still_cleans_up() {
     }
     assert_eq!(done.status.code(), Some(0), "{:?} {said}", done.status);
     assert!(dir.path().join("cleaned").exists(), "{said}");
-    let left: Vec<_> = fs::read_dir(dir.path().join("run")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let left: Vec<_> =
+        fs::read_dir(dir.path().join("run")).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left, ["vm"]);
 }
