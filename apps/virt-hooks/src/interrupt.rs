@@ -16,6 +16,8 @@ impl Interrupt {
     /// # Errors
     /// The kernel gives no descriptor.
     pub fn listen() -> Result<Self, Failure> {
+        // The end of a hook is a signal too, which whoever started this process may ignore.
+        virt_hooks_spawn::keep_ends_of_children();
         let listen = || {
             let (reader, writer) = UnixStream::pair()?;
             for signal in [SIGINT, SIGTERM, SIGHUP] {

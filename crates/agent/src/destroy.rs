@@ -66,7 +66,12 @@ impl Driver {
         occasion.watch.step(&format!("destroy VM {}", domain.name()));
         let destroyed = domain.destroy();
         occasion.watch.step_done();
-        destroyed.map_err(|source| occasion.refused(source))?;
+        // It may have gone by itself while hooks ran: what they are to clean up after is gone all the same.
+        if let Err(source) = destroyed
+            && self.runs(domain.uuid()) != Some(false)
+        {
+            return Err(occasion.refused(source));
+        }
         occasion.after_destroy(&machine);
         Ok(Destroyed { name: domain.name().to_owned(), uuid: domain.uuid().to_owned() })
     }

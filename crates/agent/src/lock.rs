@@ -4,8 +4,9 @@
 use crate::Error;
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use virt_hooks_engine::make_run_dir;
 
 /// Held as long as an operation lasts; the kernel frees it when the process dies.
 #[derive(Debug)]
@@ -19,10 +20,11 @@ impl VmLock {
         let dir = run_dir.join("vm");
         let path = dir.join(format!("{uuid}.lock"));
         let failed = |source| Error::File { doing: "lock", path: path.clone(), source };
-        fs::DirBuilder::new().recursive(true).mode(0o711).create(&dir).map_err(failed)?;
+        make_run_dir(run_dir).and_then(|()| make_run_dir(&dir)).map_err(failed)?;
         loop {
-            let file =
-                File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+            // Private: who may read a file may lock it.
+            let options = File::options().create(true).truncate(false).write(true).mode(0o600).to_owned();
+            let file = options.open(&path).map_err(failed)?;
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Err(Error::Busy(name.to_owned())),
@@ -61,6 +63,14 @@ mod tests {
         drop(held);
         drop(take().unwrap());
         assert_eq!(fs::read_dir(dir.path().join("vm")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn nobody_else_can_hold_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let held = VmLock::take(dir.path(), "u", "web").unwrap();
+        assert_eq!(fs::metadata(&held.path).unwrap().permissions().mode() & 0o077, 0);
     }
 
     #[test]

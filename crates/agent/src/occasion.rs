@@ -5,12 +5,11 @@ use crate::driver::Driver;
 use crate::error::Error;
 use crate::machine::{CustomDevice, Machine};
 use crate::watch::Watch;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Duration;
 use virt_hooks_contract::{Failure, Point, Report};
-use virt_hooks_engine::{CustomProperties, Document, Event, Outcome, Trouble, Vm};
+use virt_hooks_engine::{CustomProperties, Document, Event, Outcome, Trouble, Vm, is_readable};
 
 /// One operation on a VM: what its events have in common, and their records.
 pub(crate) struct Occasion<'a> {
@@ -105,15 +104,7 @@ impl Occasion<'_> {
 
     /// An error where the operation was given up.
     pub(crate) fn check_interrupt(&self) -> Result<(), Error> {
-        if self.is_given_up() { Err(self.interrupted()) } else { Ok(()) }
-    }
-
-    fn is_given_up(&self) -> bool {
-        let readable = |fd| {
-            let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
-            poll(&mut fds, Some(&Timespec::default())).is_ok_and(|n| n > 0)
-        };
-        self.cancel.is_some_and(readable)
+        if self.cancel.is_some_and(is_readable) { Err(self.interrupted()) } else { Ok(()) }
     }
 
     fn interrupted(&self) -> Error {

@@ -7,6 +7,7 @@ use crate::lock::VmLock;
 use crate::machine::Machine;
 use crate::occasion::{Occasion, set_devices};
 use crate::watch::Watch;
+use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 use virt_hooks_contract::Report;
@@ -14,7 +15,7 @@ use virt_hooks_engine::LaunchFlags;
 use virt_hooks_libvirt::{Connection, CreateFlags, Domain, ErrorKind, XmlFlags};
 
 /// Where the domain XML comes from.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Source {
     /// Given.
     Xml(Vec<u8>),
@@ -23,8 +24,18 @@ pub enum Source {
     Stored(String),
 }
 
+/// The length of an XML only: it may hold secrets.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Xml(xml) => write!(f, "Xml({} bytes)", xml.len()),
+            Self::Stored(name) => f.debug_tuple("Stored").field(name).finish(),
+        }
+    }
+}
+
 /// What to start, and how.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct StartRequest<'a> {
     /// Where the domain XML comes from.
     pub source: Source,
@@ -38,6 +49,19 @@ pub struct StartRequest<'a> {
     pub with_diff: bool,
     /// When this becomes readable the start is given up, as long as the VM does not run yet.
     pub cancel: Option<BorrowedFd<'a>>,
+}
+
+/// Of properties the names only: values may be secrets.
+impl fmt::Debug for StartRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.properties.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("StartRequest")
+            .field("source", &self.source)
+            .field("properties", &names)
+            .field("paused", &self.paused)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A VM that was started.
@@ -113,7 +137,7 @@ impl Driver {
     }
 
     /// Whether the VM runs; `None` where libvirt does not answer, not even a new connection.
-    fn runs(&self, uuid: &str) -> Option<bool> {
+    pub(crate) fn runs(&self, uuid: &str) -> Option<bool> {
         let ask = |connection: &Connection| match connection.lookup(uuid) {
             Ok(domain) => domain.is_active().ok(),
             Err(e) => (e.kind == ErrorKind::NoDomain).then_some(false),
@@ -223,5 +247,25 @@ impl Occasion<'_> {
             uuid: domain.uuid().to_owned(),
             state: domain.state().map_or("unknown", |s| s.state.name()),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn printing_a_request_shows_no_secret() {
+        let request = StartRequest {
+            source: Source::Xml(b"s3cret".to_vec()),
+            properties: vec![("vnc_password".into(), "s3cret".into())],
+            paused: false,
+            timeout: None,
+            with_diff: false,
+            cancel: None,
+        };
+        let shown = format!("{request:?}");
+        assert!(shown.contains("Xml(6 bytes)") && shown.contains("[\"vnc_password\"]"), "{shown}");
+        assert!(!shown.contains("s3cret"), "{shown}");
     }
 }

@@ -35,7 +35,7 @@ impl Catalogue {
                 return Err(TomlError::of_key(
                     file,
                     text,
-                    "name",
+                    ("name", &entry.name),
                     &format!(
                         "\"{}\" cannot name a hook point: use lower-case letters, digits and \"_\", 64 at most",
                         entry.name.escape_debug()
@@ -44,7 +44,7 @@ impl Catalogue {
             }
             if self.get(&entry.name).is_some() {
                 let message = format!("hook point \"{}\" exists already: choose another name", entry.name);
-                return Err(TomlError::of_key(file, text, "name", &message));
+                return Err(TomlError::of_key(file, text, ("name", &entry.name), &message));
             }
             self.added.push(entry.into());
         }
@@ -192,6 +192,25 @@ mod tests {
             "{}",
             add("[[point]]\nname = \"p\"\nsummary = \"x\"\ndeadline = \"soon\"\n")
         );
+    }
+
+    #[test]
+    fn of_many_points_the_bad_one_is_placed() {
+        let add = |text: &str| Catalogue::built_in().add("site.toml", text).unwrap_err().to_string();
+        let two = |second: &str| {
+            format!(
+                "[[point]]\nname = \"a\"\nsummary = \"x\"\n\n[[point]]\nname = \"{second}\"\nsummary = \"x\"\n"
+            )
+        };
+        assert!(add(&two("../b")).starts_with("site.toml:6:1: "), "{}", add(&two("../b")));
+        assert!(add(&two("a")).starts_with("site.toml:6:1: "), "{}", add(&two("a")));
+    }
+
+    #[test]
+    fn a_point_gives_its_hooks_some_time() {
+        let text = "[[point]]\nname = \"a\"\nsummary = \"x\"\ndeadline = \"0s\"\n";
+        let said = Catalogue::built_in().add("site.toml", text).unwrap_err().to_string();
+        assert!(said.starts_with("site.toml:4:12: ") && said.contains("no time at all"), "{said}");
     }
 
     #[test]

@@ -61,8 +61,11 @@ mod deadline {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
         let text = String::deserialize(d)?;
-        humantime::parse_duration(&text)
-            .map_err(|e| D::Error::custom(format_args!("\"{text}\" is not a duration like \"30s\": {e}")))
+        match humantime::parse_duration(&text) {
+            Ok(d) if d.is_zero() => Err(D::Error::custom(format_args!("\"{text}\" is no time at all"))),
+            Ok(d) => Ok(d),
+            Err(e) => Err(D::Error::custom(format_args!("\"{text}\" is not a duration like \"30s\": {e}"))),
+        }
     }
 }
 

@@ -31,12 +31,17 @@ impl TomlError {
         Self { file: file.to_owned(), line, column, message }
     }
 
-    /// An error about the meaning of `key`, placed at the first line that sets it.
-    pub(crate) fn of_key(file: &str, text: &str, key: &str, message: &str) -> Self {
-        let line = text
-            .lines()
-            .position(|l| l.trim_start().strip_prefix(key).is_some_and(|r| r.trim_start().starts_with('=')))
-            .map_or(1, |n| n + 1);
+    /// An error about the meaning of a key, placed at the last line that sets it to this value: of two that may
+    /// not be the same the second is one too many.
+    pub(crate) fn of_key(file: &str, text: &str, (key, value): (&str, &str), message: &str) -> Self {
+        let set = |l: &str| {
+            let after = l.trim_start().strip_prefix(key)?.trim_start().strip_prefix('=')?;
+            // Escapes are rare in names: then it is the last line that sets the key at all.
+            Some(after.contains(&format!("\"{value}\"")) || after.contains(&format!("'{value}'")))
+        };
+        let lines: Vec<Option<bool>> = text.lines().map(set).collect();
+        let exact = lines.iter().rposition(|l| *l == Some(true));
+        let line = exact.or_else(|| lines.iter().rposition(Option::is_some)).map_or(1, |n| n + 1);
         Self { file: file.to_owned(), line, column: 1, message: message.to_owned() }
     }
 }

@@ -153,6 +153,11 @@ fn refusal(text: &str, error: &roxmltree::Error) -> ParseError {
         return ParseError::DocumentType { line, column };
     }
     let (line, column) = (error.pos().row, error.pos().col);
+    if matches!(error, roxmltree::Error::UnknownEntityReference(..)) {
+        // Without its name: it may be most of a password that somebody forgot to escape.
+        let reason = "unknown entity reference; write & as &amp;".to_owned();
+        return ParseError::Malformed { line, column, reason };
+    }
     let text = error.to_string();
     let place = format!(" at {line}:{column}");
     let reason = text.strip_suffix(&place).unwrap_or(&text).to_owned();

@@ -10,7 +10,6 @@ use crate::outcome::{Change, Ending, Outcome, Run, Trouble};
 use crate::payload::PayloadFile;
 use crate::secrets::Secrets;
 use crate::settings::Settings;
-use rustix::event::{PollFd, PollFlags, Timespec};
 use std::ffi::CString;
 use std::fmt::Write;
 use std::io;
@@ -20,6 +19,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 use virt_hooks_contract::{Point, Verdict};
 use virt_hooks_spawn::{Captured, Credentials, Environment, Launcher, Limits, Status, Tick};
+
+/// How long what the engine says about a run may be.
+const PROBLEM: usize = 2 << 10;
 
 /// Fires hook points. One engine serves any number of threads.
 pub struct Engine {
@@ -119,19 +121,20 @@ impl Engine {
         let mut secrets = Secrets::of(event, &self.settings);
         secrets.learn(&event.payload);
         let mut hooks = hooks.into_iter();
-        while let Some(hook) = hooks.as_slice().first() {
-            if is_readable(event.cancel) {
-                outcome.trouble = Some(Trouble::Cancelled);
+        for hook in hooks.by_ref() {
+            let ready = if event.is_cancelled() { Err(Trouble::Cancelled) } else { payload.ready() };
+            // What hooks did before this is kept.
+            if let Err(trouble) = ready {
+                outcome.trouble = Some(trouble);
+                outcome.not_run.push(hook);
                 break;
             }
-            let hook = hook.clone();
-            hooks.next();
             if hook.writable_by_others {
-                outcome
-                    .warnings
-                    .push(format!("{} can be written by others than its owner", hook.path.display()));
+                outcome.warnings.push(format!(
+                    "{} can be written or replaced by others than its owner",
+                    hook.path.display()
+                ));
             }
-            payload.ready()?;
             observer.started(&hook);
             let deadline = self.deadline(event, &hook);
             let mut run =
@@ -263,6 +266,8 @@ impl Unmasked {
             Some(c) if !c.is_empty() => secrets.mask(&c.bytes()),
             _ => String::new(),
         };
+        // What was wrong with a payload may be told with words of the payload.
+        self.run.problem = self.run.problem.map(|p| bounded(secrets.mask(p.as_bytes())));
         self.run.stdout = text(self.stdout.take());
         self.run.stderr = text(self.stderr.take());
         if let Some(change) = &mut self.run.change {
@@ -272,11 +277,12 @@ impl Unmasked {
     }
 }
 
-/// Whether an event is cancelled.
-fn is_readable(fd: Option<BorrowedFd<'_>>) -> bool {
-    let Some(fd) = fd else { return false };
-    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
-    rustix::event::poll(&mut fds, Some(&Timespec::default())).is_ok_and(|n| n > 0)
+fn bounded(mut text: String) -> String {
+    if text.len() > PROBLEM {
+        text.truncate(text.floor_char_boundary(PROBLEM));
+        text.push_str(" [...]");
+    }
+    text
 }
 
 /// 128 random bits in hexadecimal.

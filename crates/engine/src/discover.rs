@@ -22,7 +22,7 @@ pub struct Hook {
     pub path: PathBuf,
     /// Which layer it lies in, counted from the lowest.
     pub layer: usize,
-    /// Whether others than its owner may write to it.
+    /// Whether others than its owner may write to it, or put another in its place.
     pub writable_by_others: bool,
 }
 
@@ -197,8 +197,8 @@ fn list(
     empty: &EmptyDirectories,
     files: &mut Vec<File>,
 ) -> io::Result<()> {
-    let stamp = match rustix::fs::stat(dir) {
-        Ok(s) => Stamp::of(&s),
+    let (stamp, mode) = match rustix::fs::stat(dir) {
+        Ok(s) => (Stamp::of(&s), s.st_mode),
         Err(rustix::io::Errno::NOENT) => return Ok(()),
         Err(e) => return Err(e.into()),
     };
@@ -209,6 +209,8 @@ fn list(
     let mut buffer = [const { std::mem::MaybeUninit::uninit() }; 8192];
     let mut entries = RawDir::new(fd.as_fd(), &mut buffer);
     let mut seen = false;
+    // Where the sticky bit is set, only who owns a file can put another in its place.
+    let replaceable = mode & 0o022 != 0 && mode & 0o1000 == 0;
     while let Some(entry) = entries.next() {
         let entry = entry?;
         let name = entry.file_name();
@@ -216,7 +218,10 @@ fn list(
             continue;
         }
         seen = true;
-        if let Some(kind) = judge(fd.as_fd(), name, user)? {
+        if let Some(mut kind) = judge(fd.as_fd(), name, user)? {
+            if let Kind::Run { writable_by_others } = &mut kind {
+                *writable_by_others |= replaceable;
+            }
             files.push(File { path: dir.join(OsStr::from_bytes(name.to_bytes())), layer, kind });
         }
     }

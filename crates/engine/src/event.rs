@@ -72,8 +72,15 @@ impl From<i64> for PropertyValue {
 
 impl From<f64> for PropertyValue {
     fn from(v: f64) -> Self {
-        // `{:?}` keeps the point of a whole number (1.0), as Python does.
-        Self::from(format!("{v:?}"))
+        if v.is_nan() {
+            return Self::from("nan");
+        }
+        // `{:?}` keeps the point of a whole number (1.0), as Python does; exponents are written in its own way.
+        let text = format!("{v:?}");
+        match text.split_once('e').and_then(|(m, e)| Some((m, e.parse::<i32>().ok()?))) {
+            Some((mantissa, exponent)) => Self::from(format!("{mantissa}e{exponent:+03}")),
+            None => Self::from(text),
+        }
     }
 }
 
@@ -179,8 +186,20 @@ impl<'a> Event<'a> {
         }
     }
 
+    /// Whether the event is cancelled by now.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancel.is_some_and(is_readable)
+    }
+
     /// What a failing hook does to the operation.
     pub fn failure(&self) -> Failure {
         self.failure.unwrap_or(self.point.failure)
     }
+}
+
+/// Whether there is something to read, its end included. For [`Event::cancel`] and who hands it on.
+pub fn is_readable(fd: BorrowedFd<'_>) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
 }

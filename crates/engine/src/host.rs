@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Where things lie on a host: flags before environment before configuration before defaults.
 
+use crate::payload::make_run_dir;
 use crate::settings::{Settings, SettingsError};
 use std::ffi::OsString;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use virt_hooks_contract::{Catalogue, Config, TomlError};
 
@@ -70,6 +71,9 @@ pub enum HostError {
         /// What is wrong with it.
         source: SettingsError,
     },
+    /// Somebody else made the run directory in a place anybody may write to.
+    #[error("run directory {} is not private to this user: remove it, or give another with --run-dir", .0.display())]
+    NotOurs(PathBuf),
     /// A hooks directory that was named is missing.
     #[error("hooks directory {} does not exist: create it, or give another with --hooks-dir", .0.display())]
     NoHooksDirectory(PathBuf),
@@ -100,11 +104,12 @@ impl Host {
         };
         let named_layers = layers.is_some();
         let layers = layers.unwrap_or_else(|| vec![vendor_hooks(), ADMIN_HOOKS.into()]);
-        let run_dir = overrides
-            .run_dir
-            .or_else(|| path("VIRT_HOOKS_RUN_DIR"))
-            .or_else(|| config.run_dir.clone())
-            .unwrap_or_else(|| default_run_dir(path("XDG_RUNTIME_DIR")));
+        let run_dir =
+            overrides.run_dir.or_else(|| path("VIRT_HOOKS_RUN_DIR")).or_else(|| config.run_dir.clone());
+        let run_dir = match run_dir {
+            Some(dir) => dir,
+            None => default_run_dir(path("XDG_RUNTIME_DIR"))?,
+        };
         let mut settings = Settings::new(layers, run_dir);
         settings
             .apply(&config)
@@ -198,21 +203,17 @@ fn default_state_dir(path: &dyn Fn(&str) -> Option<PathBuf>) -> PathBuf {
 }
 
 /// A tmpfs where there is one: payloads hold secrets and live for moments.
-fn default_run_dir(runtime: Option<PathBuf>) -> PathBuf {
+fn default_run_dir(runtime: Option<PathBuf>) -> Result<PathBuf, HostError> {
     let uid = rustix::process::geteuid().as_raw();
-    let own = |base: &Path| {
-        is_tmpfs(base).then(|| base.join(format!("virt-hooks-{uid}"))).filter(|d| is_ours(d, uid))
-    };
+    let shared = || Some(Path::new("/dev/shm")).filter(|d| is_tmpfs(d)).and_then(|d| private_in(d, uid).ok());
     if uid == 0 {
-        if is_tmpfs(Path::new("/run")) {
-            return "/run/virt-hooks".into();
-        }
-        return own(Path::new("/dev/shm")).unwrap_or_else(|| "/run/virt-hooks".into());
+        let own = || PathBuf::from("/run/virt-hooks");
+        return Ok(if is_tmpfs(Path::new("/run")) { own() } else { shared().unwrap_or_else(own) });
     }
-    runtime
-        .map(|d| d.join("virt-hooks"))
-        .or_else(|| own(Path::new("/dev/shm")))
-        .unwrap_or_else(|| std::env::temp_dir().join(format!("virt-hooks-{uid}")))
+    match runtime.map(|d| d.join("virt-hooks")).or_else(shared) {
+        Some(dir) => Ok(dir),
+        None => private_in(&std::env::temp_dir(), uid),
+    }
 }
 
 fn is_tmpfs(path: &Path) -> bool {
@@ -221,8 +222,38 @@ fn is_tmpfs(path: &Path) -> bool {
     rustix::fs::statfs(path).is_ok_and(|s| s.f_type as i64 == TMPFS_MAGIC)
 }
 
-/// Makes the directory in a place anybody may write to, and sees that nobody was faster.
-fn is_ours(dir: &Path, uid: u32) -> bool {
-    let _ = std::fs::DirBuilder::new().mode(0o711).create(dir);
-    std::fs::symlink_metadata(dir).is_ok_and(|m| m.is_dir() && m.uid() == uid && m.mode() & 0o022 == 0)
+/// Makes a directory in a place anybody may write to, and sees that nobody was faster: who owns the run directory
+/// can put anything in the place of a payload.
+fn private_in(base: &Path, uid: u32) -> Result<PathBuf, HostError> {
+    let dir = base.join(format!("virt-hooks-{uid}"));
+    let _ = make_run_dir(&dir);
+    match std::fs::symlink_metadata(&dir) {
+        Ok(m) if m.is_dir() && m.uid() == uid && m.mode() & 0o022 == 0 => Ok(dir),
+        Ok(_) => Err(HostError::NotOurs(dir)),
+        Err(source) => Err(HostError::Read { path: dir, source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_planted_run_directory_is_refused() {
+        let base = tempfile::tempdir().unwrap();
+        let uid = base.path().metadata().unwrap().uid();
+        let ours = private_in(base.path(), uid).unwrap();
+        assert_eq!(private_in(base.path(), uid).unwrap(), ours);
+        fs::set_permissions(&ours, Permissions::from_mode(0o777)).unwrap();
+        assert!(matches!(private_in(base.path(), uid), Err(HostError::NotOurs(_))));
+        fs::remove_dir(&ours).unwrap();
+        std::os::unix::fs::symlink(base.path(), &ours).unwrap();
+        let said = private_in(base.path(), uid).unwrap_err().to_string();
+        assert!(said.contains("--run-dir"), "{said}");
+        // Of another user.
+        fs::create_dir(base.path().join("virt-hooks-54321")).unwrap();
+        assert!(matches!(private_in(base.path(), 54321), Err(HostError::NotOurs(_))));
+    }
 }

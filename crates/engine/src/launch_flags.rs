@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The launch flags file (VDSM contract, launch flags file).
 
-use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use virt_hooks_spawn::Credentials;
 
 /// `START_PAUSED` of libvirt's domain-create flags.
 const START_PAUSED: u32 = 1;
+const FILE: &str = "launchflags";
+/// A number takes far less; what is longer is something else.
+const LONGEST: u64 = 4096;
 
 /// Why the flags hooks left cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +71,7 @@ impl LaunchFlags {
             return Err(FlagsError::Id(vm_id.to_owned()));
         }
         let dir = root.join(vm_id);
-        let path = dir.join("launchflags");
+        let path = dir.join(FILE);
         let made_dir = !dir.exists();
         let flags = Self { path, dir, own, made_dir };
         flags.create(user).map_err(|source| FlagsError::File {
@@ -79,23 +84,55 @@ impl LaunchFlags {
 
     fn create(&self, user: Option<&Credentials>) -> io::Result<()> {
         fs::DirBuilder::new().recursive(true).mode(0o755).create(&self.dir)?;
+        let dir = self.open_dir()?;
         // One left behind by a crash is not followed, if a link, nor trusted.
-        match fs::remove_file(&self.path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(&self.path)?;
-        file.set_permissions(fs::Permissions::from_mode(0o644))?;
+        self.remove(&dir)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(0o644);
+        let mut file = File::from(rustix::fs::openat(&dir, FILE, flags, mode)?);
+        rustix::fs::fchmod(&file, mode)?;
         if let Some(c) = user {
-            chown(&self.dir, Some(c.uid), Some(c.gid))?;
-            std::os::unix::fs::fchown(&file, Some(c.uid), Some(c.gid))?;
+            let (uid, gid) = (Some(Uid::from_raw(c.uid)), Some(Gid::from_raw(c.gid)));
+            rustix::fs::fchown(&dir, uid, gid)?;
+            rustix::fs::fchown(&file, uid, gid)?;
         }
         file.write_all(self.own.to_string().as_bytes())
+    }
+
+    /// Opened anew each time, because a hook may replace it, and never through a link: the directory above may
+    /// belong to the user that hooks run as, and what is done in this one may be done as root.
+    fn open_dir(&self) -> rustix::io::Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        rustix::fs::open(&self.dir, flags, Mode::empty())
+    }
+
+    /// Removes what lies in the place of the file.
+    fn remove(&self, dir: &OwnedFd) -> io::Result<()> {
+        match rustix::fs::unlinkat(dir, FILE, AtFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+            Err(rustix::io::Errno::ISDIR) => fs::remove_dir_all(&self.path),
+            Err(e) => Err(e.into()),
+        }
     }
 
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What the file holds. Never read through a link, nor from a FIFO, which nobody may write to.
+    fn content(&self) -> io::Result<String> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::openat(self.open_dir()?, FILE, flags, Mode::empty())?);
+        let stat = rustix::fs::fstat(&file)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(io::Error::other("a hook put something in its place that is not a file"));
+        }
+        let mut text = String::new();
+        if file.take(LONGEST + 1).read_to_string(&mut text)? as u64 > LONGEST {
+            return Err(io::Error::other("too long for a number"));
+        }
+        Ok(text)
     }
 
     /// The flags to start with: what the hooks left. Where a hook removed the file these are the driver's own; a
@@ -104,7 +141,7 @@ impl LaunchFlags {
     /// # Errors
     /// Not a number, or bits outside `known`.
     pub fn read(&self, known: u32) -> Result<u32, FlagsError> {
-        let text = match fs::read_to_string(&self.path) {
+        let text = match self.content() {
             Ok(t) => t,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(self.own),
             Err(source) => return Err(FlagsError::File { doing: "read", path: self.path.clone(), source }),
@@ -132,7 +169,7 @@ impl LaunchFlags {
 
 impl Drop for LaunchFlags {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
+        let _ = self.open_dir().map(|dir| self.remove(&dir));
         if self.made_dir {
             let _ = fs::remove_dir(&self.dir);
         }

@@ -42,11 +42,11 @@ mod users;
 
 pub use chain::Engine;
 pub use discover::{Chain, Hook, SkipReason, Skipped};
-pub use event::{Check, CustomProperties, Document, Event, PropertyValue, Vm};
+pub use event::{Check, CustomProperties, Document, Event, PropertyValue, Vm, is_readable};
 pub use host::{Host, HostError, Overrides};
 pub use launch_flags::{FlagsError, LaunchFlags};
 pub use observer::{Observer, Silent};
 pub use outcome::{Ending, HookError, Outcome, Run, Trouble};
-pub use payload::check_payload;
+pub use payload::{check_payload, make_run_dir};
 pub use plan::{Plan, PlannedHook};
 pub use settings::{Settings, SettingsError};

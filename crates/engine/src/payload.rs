@@ -118,7 +118,8 @@ impl<'a> PayloadFile<'a> {
             kind: event.point.payload,
             same_uuid: event.point.same_uuid,
             check: event.check,
-            limit: settings.payload_limit,
+            // What was larger before any hook ran is no hook's fault.
+            limit: settings.payload_limit.max(event.payload.bytes().len() as u64),
             owner,
             given: event.payload.clone(),
             last_good: event.payload.clone(),
@@ -127,9 +128,7 @@ impl<'a> PayloadFile<'a> {
             reads_show: false,
             in_place: false,
         };
-        if let Some(c) = owner {
-            chown(rustix::fs::CWD, &file.dir, c).map_err(|e| trouble(&file.dir, e))?;
-        }
+        file.give_away_dir().map_err(|e| trouble(&file.dir, e))?;
         file.write().map_err(|e| trouble(&file.path, e))?;
         Ok(file)
     }
@@ -147,9 +146,23 @@ impl<'a> PayloadFile<'a> {
         if self.in_place {
             return Ok(());
         }
-        remove(&self.path)
-            .and_then(|()| Ok(self.write()?))
-            .map_err(|source| Trouble::WritePayload { path: self.path.clone(), source })
+        self.restore().map_err(|source| Trouble::WritePayload { path: self.path.clone(), source })
+    }
+
+    fn restore(&mut self) -> io::Result<()> {
+        // A hook may have removed the directory with it, or put something in its place.
+        if !std::fs::symlink_metadata(&self.dir).is_ok_and(|m| m.is_dir()) {
+            remove(&self.dir)?;
+            rustix::fs::mkdir(&self.dir, Mode::RWXU)?;
+            self.give_away_dir()?;
+        }
+        remove(&self.path)?;
+        Ok(self.write()?)
+    }
+
+    /// Gives the directory to who runs the hooks.
+    fn give_away_dir(&self) -> rustix::io::Result<()> {
+        self.owner.map_or(Ok(()), |c| chown(rustix::fs::CWD, &self.dir, c))
     }
 
     /// Takes up what a hook left. `Some` is a change; the file is `last_good` again after an error only when
@@ -158,7 +171,7 @@ impl<'a> PayloadFile<'a> {
         self.in_place = false;
         let stat = match rustix::fs::statat(rustix::fs::CWD, &self.path, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(s) => s,
-            Err(rustix::io::Errno::NOENT) => return Err(Spoilt::Removed),
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Err(Spoilt::Removed),
             Err(e) => return Err(Spoilt::Unreadable(e.into())),
         };
         let now = Seen::of(&stat);
@@ -259,8 +272,8 @@ impl Drop for PayloadFile<'_> {
     fn drop(&mut self) {
         let _ = rustix::fs::unlink(&self.path);
         if rustix::fs::rmdir(&self.dir).is_err() {
-            // A hook left something beside it.
-            let _ = std::fs::remove_dir_all(&self.dir);
+            // A hook left something beside it, or in its place.
+            let _ = remove(&self.dir);
         }
     }
 }
@@ -289,10 +302,29 @@ fn reads_show(fd: &OwnedFd) -> bool {
     rustix::fs::fstatvfs(fd).is_ok_and(|s| !s.f_flag.contains(rustix::fs::StatVfsMountFlags::NOATIME))
 }
 
-/// Passable, not readable, for others: the directories in it are private, and their names are not to be guessed.
-fn make_run_dir(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o711).create(path)
+/// Makes a run directory where there is none. Passable, not readable, for others, whatever the umask: hooks may
+/// run as another user; the directories in it are private, and their names are not to be guessed.
+///
+/// # Errors
+/// It cannot be made.
+pub fn make_run_dir(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    let mut builder = std::fs::DirBuilder::new();
+    builder.mode(0o711);
+    let made = match builder.create(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            builder.recursive(true).create(path.parent().unwrap_or(path))?;
+            builder.recursive(false).create(path)
+        }
+        other => other,
+    };
+    match made {
+        Ok(()) => std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o711)),
+        // Also by another thread or process meanwhile.
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Err(io::ErrorKind::NotADirectory.into()),
+        Err(e) => Err(e),
+    }
 }
 
 fn chown(dir: impl AsFd, path: impl rustix::path::Arg, c: &Credentials) -> rustix::io::Result<()> {

@@ -66,6 +66,23 @@ impl Secrets {
     }
 }
 
+/// A value as it is, and as XML and JSON write it: a driver keeps properties in the VM's metadata.
+fn spellings(value: &[u8]) -> Vec<Vec<u8>> {
+    let mut all = vec![value.to_vec()];
+    if let Ok(text) = std::str::from_utf8(value) {
+        let least = text.replace('&', "&amp;").replace('<', "&lt;");
+        let usual = least.replace('>', "&gt;");
+        let quoted = usual.replace('"', "&quot;");
+        let all_quoted = quoted.replace('\'', "&apos;");
+        let json = serde_json::to_string(text).unwrap_or_default();
+        let json = json.get(1..json.len().saturating_sub(1)).unwrap_or_default().to_owned();
+        all.extend([least, usual, quoted, all_quoted, json].map(String::into_bytes));
+        all.sort_unstable();
+        all.dedup();
+    }
+    all
+}
+
 fn contains(text: &[u8], value: &[u8]) -> bool {
     !value.is_empty() && text.windows(value.len()).any(|w| w == value)
 }
@@ -75,29 +92,6 @@ impl std::fmt::Debug for Secrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Secrets").finish_non_exhaustive()
     }
-}
-
-/// A value as it is, and as XML and JSON write it where that differs.
-fn spellings(value: &[u8]) -> Vec<Vec<u8>> {
-    let mut all = vec![value.to_vec()];
-    let Ok(text) = std::str::from_utf8(value) else { return all };
-    let in_text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    let in_attribute = in_text.replace('"', "&quot;");
-    let in_json = serde_json::to_string(text).unwrap_or_default();
-    let in_json = in_json.get(1..in_json.len().saturating_sub(1)).unwrap_or_default();
-    for spelling in [
-        in_attribute.replace('\'', "&apos;"),
-        in_attribute,
-        in_text,
-        // Many writers leave > alone.
-        text.replace('&', "&amp;").replace('<', "&lt;"),
-        in_json.to_owned(),
-    ] {
-        if !all.iter().any(|s| s == spelling.as_bytes()) {
-            all.push(spelling.into_bytes());
-        }
-    }
-    all
 }
 
 /// Whether the value of this property is a secret.

@@ -20,7 +20,7 @@ pub struct Settings {
     pub run_dir: PathBuf,
     /// The directory added to `PYTHONPATH`, with the module `hooking`.
     pub python_dir: Option<PathBuf>,
-    /// The user that hooks of agent points run as; `None`: the engine's own.
+    /// The user that hooks of agent points run as; `None`: the engine's own. Only for an engine that runs as root.
     pub hook_user: Option<Credentials>,
     /// The largest payload a hook may leave, in bytes.
     pub payload_limit: u64,
@@ -77,7 +77,11 @@ impl Settings {
     /// `hook_user` names nobody.
     pub fn apply(&mut self, config: &Config) -> Result<(), SettingsError> {
         if let Some(user) = &config.hook_user {
-            self.hook_user = Some(users::lookup(user).map_err(SettingsError::HookUser)?);
+            let user = users::lookup(user).map_err(SettingsError::HookUser)?;
+            // Nobody else can become somebody else: the hooks of others run as themselves.
+            if rustix::process::geteuid().is_root() {
+                self.hook_user = Some(user);
+            }
         }
         self.payload_limit = config.payload_limit.unwrap_or(self.payload_limit);
         if let Some(n) = config.stderr_limit {

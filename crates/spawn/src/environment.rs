@@ -4,7 +4,7 @@
 use std::ffi::{CStr, c_char};
 
 /// Variables in one buffer, built once for all hooks of an event.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Environment {
     text: Vec<u8>,
     starts: Vec<usize>,
@@ -48,5 +48,24 @@ impl Environment {
         p.extend(self.starts.iter().map(|&s| self.text[s..].as_ptr().cast::<c_char>()));
         p.push(std::ptr::null());
         p
+    }
+}
+
+/// The names only: values may be secrets.
+impl std::fmt::Debug for Environment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.iter().map(|(name, _)| String::from_utf8_lossy(name))).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn printing_it_shows_no_value() {
+        let mut e = Environment::default();
+        assert!(e.push(b"vnc_password", b"s3cret") && e.push(b"PATH", b"/bin"));
+        assert_eq!(format!("{e:?}"), "[\"vnc_password\", \"PATH\"]");
     }
 }

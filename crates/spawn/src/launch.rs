@@ -362,9 +362,12 @@ fn posix_spawn(plan: &Plan, credentials: Option<&Credentials>) -> Result<Process
         libc::EAGAIN | libc::ENOMEM => return Err(SpawnError::Process(io::Error::from_raw_os_error(error))),
         _ => return Err(SpawnError::Exec(io::Error::from_raw_os_error(error))),
     }
-    // SAFETY: the child is not reaped yet, so its number is its own; the result is checked.
+    // SAFETY: a system call on a number; the result is checked. The number is the child's own unless the host
+    // takes the ends of its children, and then that is what ESRCH says.
     match unsafe { owned(libc::syscall(libc::SYS_pidfd_open, pid, 0) as RawFd) } {
         Ok(pidfd) => Ok(Process { pid, pidfd }),
+        // Over already, and its end taken: there is nobody to undo anything with.
+        Err(e) if e.raw_os_error() == Some(libc::ESRCH) => Err(SpawnError::Process(e)),
         Err(e) => {
             // SAFETY: as above. Without a descriptor its end cannot be awaited with a deadline: undo.
             unsafe {

@@ -33,7 +33,7 @@ mod wait;
 pub use capture::Captured;
 pub use environment::Environment;
 pub use launch::{Launcher, Method, SpawnError};
-pub use signal::signal_name;
+pub use signal::{keep_ends_of_children, signal_name};
 pub use wait::{Finished, Limits, Status, Tick};
 
 /// Whom a process runs as, where not as its parent.

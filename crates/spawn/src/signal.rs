@@ -34,3 +34,12 @@ pub fn signal_name(number: i32) -> Cow<'static, str> {
     };
     Cow::Borrowed(name)
 }
+
+/// Has the kernel keep the end of a child until it is asked for. For programs, at their start.
+///
+/// Where whoever started the program ignores SIGCHLD, the program does too, and its children end without a
+/// trace: each would be [`Status::Lost`](crate::Status::Lost). A library leaves this to the program it is part of.
+pub fn keep_ends_of_children() {
+    // SAFETY: the default is set, so no code of ours runs on a signal.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}

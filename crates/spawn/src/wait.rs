@@ -222,11 +222,22 @@ fn drain(fd: &OwnedFd, into: &mut Captured) -> bool {
     true
 }
 
-/// Signals the process and all of its group; true where there is one. Signals other than 0 are for a leader
-/// that is not reaped, whose number is not anybody else's.
+/// Signals the process and all of its group; true where there is one. Signals other than 0 are sent only while
+/// the leader is not reaped, by whomever: then the number is not anybody else's.
 fn signal_group(process: &Process, signal: libc::c_int) -> bool {
     // SAFETY: a system call on a number that is ours until the process is reaped.
-    unsafe { libc::kill(-process.pid, signal) == 0 }
+    (signal == 0 || is_unreaped(process)) && unsafe { libc::kill(-process.pid, signal) == 0 }
+}
+
+/// Whether the process runs or waits to be reaped: a host that ignores SIGCHLD or waits for all of its children
+/// may have been faster.
+fn is_unreaped(process: &Process) -> bool {
+    // SAFETY: `info` is plain data for the kernel to fill; the descriptor is open; nothing is reaped.
+    unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        let fd = process.pidfd.as_raw_fd() as libc::id_t;
+        libc::waitid(libc::P_PIDFD, fd, &raw mut info, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT) == 0
+    }
 }
 
 /// Waits for the end and frees the number.

@@ -10,5 +10,6 @@ mod history;
 mod list;
 mod output;
 mod points;
+mod surroundings;
 mod view;
 mod vm;

@@ -31,7 +31,12 @@ impl Bed {
     /// A file in the vendor layer.
     pub(crate) fn file(&self, name: &str, text: impl AsRef<[u8]>, mode: u32) -> PathBuf {
         let path = self.path("vendor").join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let dir = path.parent().unwrap();
+        if !dir.is_dir() {
+            fs::create_dir_all(dir).unwrap();
+            // Whatever the umask: what others can write to is warned of.
+            fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
+        }
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         path

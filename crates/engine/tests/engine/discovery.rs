@@ -71,8 +71,29 @@ fn what_runs_and_what_does_not() {
 }
 
 #[test]
-fn a_noexec_mount_and_other_users_files() {
-    // Executable for the owner only, asked for another user.
+fn nothing_runs_on_a_noexec_mount() {
+    let bed = Bed::new();
+    let layer = bed.path("vendor");
+    fs::create_dir(&layer).unwrap();
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=64k,mode=755,noexec", "tmpfs"])
+        .arg(&layer)
+        .status()
+        .is_ok_and(|s| s.success());
+    if !mounted {
+        eprintln!("not tested: no tmpfs can be mounted here");
+        return;
+    }
+    bed.hook(&format!("{POINT}/50_x"), "");
+    let chain = bed.engine().chain(&point(POINT));
+    std::process::Command::new("umount").arg(&layer).status().unwrap();
+    let chain = chain.unwrap();
+    assert!(chain.hooks.is_empty());
+    assert_eq!(chain.skipped[0].reason, SkipReason::NotExecutable);
+}
+
+#[test]
+fn executable_is_asked_for_who_will_run_it() {
     let mut bed = Bed::new();
     bed.file(&format!("{POINT}/50_owner_only"), "#!/bin/sh\n", 0o700);
     bed.file(&format!("{POINT}/60_all"), "#!/bin/sh\n", 0o755);
@@ -187,4 +208,27 @@ fn a_directory_that_cannot_be_listed_is_not_a_silent_skip() {
     assert!(o.trouble.is_some());
     let error = o.into_result().unwrap_err().to_string();
     assert!(error.contains("list the hooks in") && error.contains("Not a directory"), "{error}");
+}
+
+#[test]
+fn what_others_can_write_or_replace_is_warned_of() {
+    use std::os::unix::fs::PermissionsExt;
+    let bed = Bed::new();
+    bed.hook(&format!("{POINT}/10_x"), "");
+    let dir = bed.path("vendor").join(POINT);
+    let warnings = |file: u32, directory: u32| {
+        fs::set_permissions(dir.join("10_x"), fs::Permissions::from_mode(file)).unwrap();
+        fs::set_permissions(&dir, fs::Permissions::from_mode(directory)).unwrap();
+        bed.fire(POINT, DOMAIN).warnings
+    };
+    assert!(warnings(0o755, 0o755).is_empty());
+    for (file, directory) in [(0o775, 0o755), (0o757, 0o755), (0o755, 0o775), (0o755, 0o777)] {
+        let said = warnings(file, directory);
+        assert!(
+            matches!(&said[..], [w] if w.contains("10_x") && w.contains("by others")),
+            "{file:o} {directory:o} {said:?}"
+        );
+    }
+    // In a directory like /tmp others cannot replace what is not theirs.
+    assert!(warnings(0o755, 0o1777).is_empty());
 }

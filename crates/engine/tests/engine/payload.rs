@@ -24,6 +24,15 @@ fn private_directory_and_file() {
 }
 
 #[test]
+fn what_was_too_large_before_is_no_hooks_fault() {
+    let mut bed = Bed::new();
+    bed.settings.payload_limit = 10;
+    bed.hook("before_vm_start/10_reads", "cat \"$_hook_domxml\" > /dev/null");
+    bed.hook("before_vm_start/20_edits", "sed -i s/web/bew/ \"$_hook_domxml\"");
+    assert_eq!(text(&bed.fire(BEFORE, DOMAIN)), DOMAIN.replace("web", "bew"));
+}
+
+#[test]
 fn untouched_bytes_come_back_as_they_were() {
     let bed = Bed::new();
     bed.hook("after_vm_start/50_reads", "cat \"$_hook_domxml\" > /dev/null");
@@ -184,6 +193,36 @@ fn a_later_hook_may_recreate_what_an_earlier_one_deleted() {
     bed.hook("after_vm_start/10_rm", "rm \"$_hook_domxml\"");
     bed.hook("after_vm_start/20_new", "echo '<domain><name>x</name></domain>' > \"$_hook_domxml\"");
     assert_eq!(text(&bed.fire(AFTER, DOMAIN)), "<domain><name>x</name></domain>\n");
+}
+
+#[test]
+fn a_removed_directory_is_the_fault_of_who_removed_it() {
+    for name in [BEFORE, AFTER] {
+        spoil(name, DOMAIN, "rm -r \"${P%/*}\"", "removed the payload file");
+        spoil(name, DOMAIN, "D=${P%/*}; rm -r \"$D\"; echo in the way > \"$D\"", "removed the payload file");
+    }
+}
+
+#[test]
+fn trouble_between_hooks_loses_nothing() {
+    let bed = Bed::new();
+    let run = bed.path("run");
+    bed.hook("after_vm_start/10_edit", "sed -i s/web/edited/ \"$_hook_domxml\"");
+    bed.hook(
+        "after_vm_start/20_breaks",
+        &format!("rm -r '{}'; echo in the way > '{}'", run.display(), run.display()),
+    );
+    bed.hook("after_vm_start/30_next", "");
+    bed.hook("after_vm_start/40_last", "");
+    let o = bed.engine().fire(&Event::new(&point(AFTER), DOMAIN));
+    assert!(o.trouble.is_some());
+    assert_eq!(text(&o), DOMAIN.replace("web", "edited"));
+    assert!(o.changed);
+    let not_run: Vec<_> = o.not_run.iter().map(|h| h.name().to_str().unwrap()).collect();
+    assert_eq!(
+        (names(&o), not_run),
+        (vec!["10_edit".into(), "20_breaks".into()], vec!["30_next", "40_last"])
+    );
 }
 
 #[test]

@@ -152,11 +152,14 @@ fn e12_bytes_are_preserved() {
 #[test]
 fn e13_odd_properties_are_written_as_text_or_dropped_with_a_warning() {
     let bed = Bed::new();
-    bed.hook("before_vm_cont/10_a", &bed.say("$n $t $f $x"));
+    bed.hook("before_vm_cont/10_a", &bed.say("$n $t $f $small $large $none $x"));
     let mut p = CustomProperties::default();
     p.set("n", 42i64);
     p.set("t", true);
     p.set("f", 1.0);
+    p.set("small", 0.00002);
+    p.set("large", 1e16);
+    p.set("none", f64::NAN);
     p.set("x", PropertyValue::from(b"raw\xff".to_vec()));
     p.set("nul", "a\0b");
     p.set("a=b", "x");
@@ -164,7 +167,7 @@ fn e13_odd_properties_are_written_as_text_or_dropped_with_a_warning() {
     let vm = Vm { id: UUID.into(), name: None, properties: p };
     let point = point("before_vm_cont");
     let o = bed.engine().fire(&Event { vm: Some(&vm), ..Event::new(&point, DOMAIN) });
-    assert_eq!(fs::read(bed.path("log")).unwrap(), b"42 True 1.0 raw\xff\n");
+    assert_eq!(fs::read(bed.path("log")).unwrap(), b"42 True 1.0 2e-05 1e+16 nan raw\xff\n");
     assert_eq!(o.warnings.len(), 3, "{:?}", o.warnings);
     assert!(o.into_result().is_ok());
 }

@@ -93,3 +93,47 @@ fn a_secret_property_is_masked_however_it_is_written() {
     let o = bed.engine().fire(&Event { vm: Some(&vm), ..Event::new(&point, DOMAIN) });
     assert_eq!(o.runs[0].stderr, "***\n***\n***\n");
 }
+
+#[test]
+fn not_in_what_the_engine_says_itself() {
+    let bed = Bed::new();
+    bed.hook("before_vm_start/10_uuid", "sed -i 's/6f0c2a3e-[^<]*/s3cr3tvnc/' \"$_hook_domxml\"");
+    bed.hook(
+        "before_vm_start/20_root",
+        "{ printf '<'; head -c 100000 /dev/zero | tr '\\0' a; printf '/>'; } > \"$_hook_domxml\"",
+    );
+    bed.hook("before_vm_start/30_entity", "sed -i 's/s3cr3tvnc/p\\&ssw0rd;/' \"$_hook_domxml\"");
+    let o = bed.engine().fire(&Event::new(&point("before_vm_start"), DOMAIN));
+    let report = serde_json::to_string(&o.report(true)).unwrap();
+    assert_eq!(o.runs.iter().filter(|r| r.failed()).count(), 3, "{report}");
+    assert!(!report.contains("s3cr3tvnc") && !report.contains("ssw0rd"), "{report}");
+    assert!(report.contains("another UUID: ***"), "{report}");
+    assert!(report.len() < 10_000, "bounded as the rest: {}", report.len());
+}
+
+#[test]
+fn not_in_what_is_printed_for_debugging() {
+    let bed = Bed::new();
+    bed.hook("before_vm_start/10_edit", "sed -i 's/vnc/spice/' \"$_hook_domxml\"");
+    let o = bed.engine().fire(&Event::new(&point("before_vm_start"), DOMAIN));
+    assert!(o.runs[0].changed());
+    let bytes = format!("{:?}", b"s3cr3ttext");
+    let shown = format!("{o:?}");
+    assert!(!shown.contains(bytes.trim_matches(['[', ']'])), "{shown}");
+}
+
+#[test]
+fn not_as_they_are_written_in_xml_and_json() {
+    let bed = Bed::new();
+    let spelt = ["a<b&\"1", "a&lt;b&amp;\"1", "a&lt;b&amp;&quot;1", "a<b&\\\"1"];
+    bed.file("spelt", spelt.map(|s| format!("x {s} y\n")).concat(), 0o644);
+    bed.hook("before_vm_cont/10_x", &format!("cat '{}' >&2", bed.path("vendor/spelt").display()));
+    let vm = Vm {
+        id: UUID.into(),
+        name: None,
+        properties: CustomProperties::from_iter([("vnc_password", "a<b&\"1")]),
+    };
+    let point = point("before_vm_cont");
+    let o = bed.engine().fire(&Event { vm: Some(&vm), ..Event::new(&point, DOMAIN) });
+    assert_eq!(o.runs[0].stderr, "x *** y\n".repeat(spelt.len()));
+}

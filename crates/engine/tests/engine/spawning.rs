@@ -126,3 +126,24 @@ fn an_event_cancelled_before_it_is_fired_starts_nothing() {
     assert_eq!((o.runs.len(), o.not_run.len(), o.verdict), (0, 1, Verdict::Veto));
     assert!(bed.log().is_empty());
 }
+
+#[test]
+fn no_hook_starts_once_the_event_is_cancelled() {
+    use std::os::fd::AsFd;
+    struct CancelAtEnd(Option<std::io::PipeWriter>);
+    impl Observer for CancelAtEnd {
+        fn finished(&mut self, _: &Run) {
+            self.0 = None;
+        }
+    }
+    let bed = Bed::new();
+    bed.hook("before_vm_start/10_a", "");
+    bed.hook("before_vm_start/20_b", &bed.say("never"));
+    let (reader, writer) = std::io::pipe().unwrap();
+    let point = point("before_vm_start");
+    let event = Event { cancel: Some(reader.as_fd()), ..Event::new(&point, DOMAIN) };
+    let o = bed.engine().fire_observed(&event, &mut CancelAtEnd(Some(writer)));
+    assert!(matches!(o.trouble, Some(virt_hooks_engine::Trouble::Cancelled)));
+    assert_eq!((names(&o), o.not_run.len(), o.verdict), (vec!["10_a".to_owned()], 1, Verdict::Veto));
+    assert!(!o.runs[0].failed() && bed.log().is_empty());
+}

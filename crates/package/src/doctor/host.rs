@@ -34,6 +34,11 @@ pub fn explain(error: &HostError) -> Finding {
                 quote::path(path)
             ),
         ),
+        HostError::NotOurs(path) => (
+            Kind::ConfigUnusable,
+            path.clone(),
+            format!("rm -r {} # after a look at who made it", quote::path(path)),
+        ),
         HostError::NoHooksDirectory(path) | HostError::NoLayers(path, _) => {
             (Kind::NoHooksDirectory, path.clone(), format!("mkdir -p {}", quote::path(path)))
         }
