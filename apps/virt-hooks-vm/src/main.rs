@@ -28,7 +28,7 @@ fn run(environ: &Environ, streams: &mut Streams<'_>) -> Result<u8, Failure> {
     let Command::Vm(vm) = &cli.command else {
         return Err(Failure::usage("virt-hooks-vm has the verbs of \"vm\" only: use virt-hooks"));
     };
-    let host = cli.locations.host(environ)?;
+    let host = cli.locations.host_with_warnings(environ, streams)?;
     match &vm.command {
         VmCommand::Start(start) => verbs::start(start, host, streams),
         VmCommand::Destroy(destroy) => verbs::destroy(destroy, host, streams),

@@ -22,7 +22,7 @@ pub(crate) fn run(
     environ: &Environ,
     streams: &mut Streams<'_>,
 ) -> Result<u8, Failure> {
-    let host = locations.host(environ)?;
+    let host = locations.host_with_warnings(environ, streams)?;
     let point = point(fire, &host.catalogue)?;
     host.check_layers()?;
     let results = if fire.dry_run { None } else { Some(Results::prepare(fire, point.payload)?) };

@@ -73,6 +73,20 @@ impl Locations {
         Ok(self.load(environ)?)
     }
 
+    /// As [`Locations::host`], and says what in the configuration has no effect.
+    ///
+    /// # Errors
+    /// As [`Locations::host`].
+    pub fn host_with_warnings(&self, environ: &Environ, streams: &mut Streams<'_>) -> Result<Host, Failure> {
+        let host = self.host(environ)?;
+        for warning in &host.warnings {
+            let word = render::paint("warning", render::Style::Odd, streams.errors_look);
+            let line = format!("{word}: {}\n", render::printable(warning));
+            streams.say(&line);
+        }
+        Ok(host)
+    }
+
     fn load(&self, environ: &Environ) -> Result<Host, HostError> {
         let overrides = Overrides {
             hooks_dirs: self.hooks_dirs.clone(),

@@ -93,7 +93,7 @@ impl Driver {
         for (name, value) in &request.properties {
             machine.set(name, value)?;
         }
-        let _lock = VmLock::take(&self.engine.settings().run_dir, &machine.vm.id, machine.name())?;
+        let lock = VmLock::take(&self.engine.settings().run_dir, &machine.vm.id, machine.name())?;
         self.check_free(&machine)?;
 
         let own = if request.paused { CreateFlags::START_PAUSED } else { CreateFlags::NONE };
@@ -115,7 +115,11 @@ impl Driver {
             watch,
         };
         match occasion.launch(&mut machine, &flags) {
-            Ok(domain) => occasion.started(&machine, &domain),
+            Ok(domain) => {
+                // A hook may ask for the next operation on its VM, and wait for it.
+                drop(lock);
+                occasion.started(&machine, &domain)
+            }
             Err(error) => {
                 drop(flags);
                 occasion.launch_flags = None;

@@ -23,6 +23,7 @@ pub const PYTHONPATH: &str = "PYTHONPATH";
 /// Names a custom property cannot set: they would change which program runs or what it loads, or
 /// forge what only the engine may say.
 const PROTECTED: &[&str] = &[
+    "vmId",
     "PATH",
     "IFS",
     "ENV",
@@ -78,7 +79,7 @@ mod tests {
         ] {
             assert!(is_protected(n.as_bytes()), "{n}");
         }
-        for n in ["smbios", "PATHX", "LC_ALL", "vmId"] {
+        for n in ["smbios", "PATHX", "LC_ALL", "vmid"] {
             assert!(!is_protected(n.as_bytes()), "{n}");
         }
         assert!(is_property_name("qemu_cmdline") && is_property_name("a.b-c") && is_property_name("1x"));

@@ -10,6 +10,9 @@ use std::path::Path;
 use virt_hooks_contract::{PayloadKind, env};
 use virt_hooks_spawn::Environment;
 
+/// The kernel's limit for one variable, with its name, `=` and NUL: a longer one would keep every hook from starting.
+const LONGEST: usize = 128 << 10;
+
 /// Where a variable comes from; a later one wins.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Source {
@@ -59,7 +62,13 @@ pub(crate) fn build(
     let size = settings.environment.iter().map(|(n, v)| n.len() + v.len() + 2).sum::<usize>()
         + set.iter().map(|(n, (_, v))| n.len() + v.len() + 2).sum::<usize>();
     let mut environment = Environment::with_capacity(settings.environment.len() + set.len(), size);
-    for (name, value) in &settings.environment {
+    // HOME and the like are those of whom the hooks run as.
+    let own = match settings.user_of(event.point) {
+        Some(_) => settings.hook_user_environment.as_slice(),
+        None => &[],
+    };
+    let inherited = settings.environment.iter().filter(|(n, _)| !own.iter().any(|(o, _)| o == n));
+    for (name, value) in inherited.chain(own) {
         // What an outer event said to its hook must not pass for ours (E15).
         if !name.starts_with(b"_hook_") && !set.contains_key(name.as_slice()) {
             let _ = environment.push(name, value);
@@ -86,6 +95,11 @@ fn add<'a>(
             ));
         } else if value.contains(&0) {
             warnings.push(format!("property \"{}\" holds a NUL and is not passed on", shown()));
+        } else if name.len() + value.len() + 2 > LONGEST {
+            warnings.push(format!(
+                "property \"{}\" is longer than a variable can be ({LONGEST} bytes) and is not passed on",
+                shown()
+            ));
         } else if env::is_protected(name) {
             warnings.push(format!(
                 "property \"{}\" would set a protected variable and is not passed on",

@@ -46,6 +46,8 @@ pub struct Host {
     pub launch_flags_dir: PathBuf,
     /// The configuration file, which need not exist.
     pub config_path: PathBuf,
+    /// What in the configuration has no effect, in a line each.
+    pub warnings: Vec<String>,
     named_layers: bool,
 }
 
@@ -120,8 +122,21 @@ impl Host {
                 .unwrap_or_else(|| Path::new(PREFIX).join("share/virt-hooks/python")),
         );
         let points = path("VIRT_HOOKS_POINTS_DIR").or_else(|| config.points_dir.clone());
+        let catalogue = read_points(&points.clone().unwrap_or_else(|| POINTS.into()), points.is_some())?;
+        let warnings = config
+            .points
+            .keys()
+            .filter(|name| {
+                catalogue.get(name).is_none() && !settings.layers.iter().any(|l| l.join(name).is_dir())
+            })
+            .map(|name| {
+                let meant =
+                    catalogue.nearest(name).map(|m| format!(": did you mean \"{m}\"?")).unwrap_or_default();
+                format!("{}: no hook point \"{}\"{meant}", config_path.display(), name.escape_debug())
+            })
+            .collect();
         Ok(Self {
-            catalogue: read_points(&points.clone().unwrap_or_else(|| POINTS.into()), points.is_some())?,
+            catalogue,
             settings,
             state_dir: overrides
                 .state_dir
@@ -132,6 +147,7 @@ impl Host {
                 .or(config.launch_flags_dir)
                 .unwrap_or_else(|| LAUNCH_FLAGS.into()),
             config_path,
+            warnings,
             named_layers,
         })
     }

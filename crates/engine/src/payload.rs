@@ -193,6 +193,11 @@ impl<'a> PayloadFile<'a> {
             Ok(fd) => fd,
             Err(e) => return Err(Spoilt::Unreadable(e.into())),
         };
+        // A process a hook left behind may have swapped it since it was looked at.
+        match rustix::fs::fstat(&fd) {
+            Ok(s) if (Seen::of(&s).dev, Seen::of(&s).ino) == (now.dev, now.ino) => {}
+            _ => return Err(Spoilt::NotAFile("another file while it was read")),
+        }
         let Some(bytes) = self.read_if_different(&fd, now.size).map_err(Spoilt::Unreadable)? else {
             self.settle(&fd);
             return Ok(None);

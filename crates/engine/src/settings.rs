@@ -22,6 +22,8 @@ pub struct Settings {
     pub python_dir: Option<PathBuf>,
     /// The user that hooks of agent points run as; `None`: the engine's own. Only for an engine that runs as root.
     pub hook_user: Option<Credentials>,
+    /// What the environment says of that user, in place of what it says of the engine's: `HOME` and the like.
+    pub hook_user_environment: Vec<(Vec<u8>, Vec<u8>)>,
     /// The largest payload a hook may leave, in bytes.
     pub payload_limit: u64,
     /// How many bytes of a hook's standard error are kept.
@@ -58,6 +60,7 @@ impl Settings {
             run_dir: run_dir.into(),
             python_dir: None,
             hook_user: None,
+            hook_user_environment: Vec::new(),
             payload_limit: 64 << 20,
             stderr_limit: 64 << 10,
             stdout_limit: 16 << 10,
@@ -77,10 +80,11 @@ impl Settings {
     /// `hook_user` names nobody.
     pub fn apply(&mut self, config: &Config) -> Result<(), SettingsError> {
         if let Some(user) = &config.hook_user {
-            let user = users::lookup(user).map_err(SettingsError::HookUser)?;
+            let (user, environment) = users::lookup(user).map_err(SettingsError::HookUser)?;
             // Nobody else can become somebody else: the hooks of others run as themselves.
             if rustix::process::geteuid().is_root() {
                 self.hook_user = Some(user);
+                self.hook_user_environment = environment;
             }
         }
         self.payload_limit = config.payload_limit.unwrap_or(self.payload_limit);

@@ -323,7 +323,7 @@ fn posix_spawn(plan: &Plan, credentials: Option<&Credentials>) -> Result<Process
     let leaks = inheritable_descriptors();
     let mut pid = 0;
     // SAFETY: attributes and actions are initialised before use and destroyed after; the plan's pointers are
-    // valid null-terminated arrays and strings; the results are checked.
+    // valid null-terminated arrays and strings. Actions that found no memory show as a failed start.
     let error = unsafe {
         let mut actions: libc::posix_spawn_file_actions_t = std::mem::zeroed();
         let mut attributes: libc::posix_spawnattr_t = std::mem::zeroed();

@@ -226,7 +226,11 @@ fn drain(fd: &OwnedFd, into: &mut Captured) -> bool {
 /// the leader is not reaped, by whomever: then the number is not anybody else's.
 fn signal_group(process: &Process, signal: libc::c_int) -> bool {
     // SAFETY: a system call on a number that is ours until the process is reaped.
-    (signal == 0 || is_unreaped(process)) && unsafe { libc::kill(-process.pid, signal) == 0 }
+    (signal == 0 || is_unreaped(process))
+        && unsafe {
+            // Who may not be signalled, because it became another user, is there all the same.
+            libc::kill(-process.pid, signal) == 0 || *libc::__errno_location() == libc::EPERM
+        }
 }
 
 /// Whether the process runs or waits to be reaped: a host that ignores SIGCHLD or waits for all of its children

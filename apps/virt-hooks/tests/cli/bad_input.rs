@@ -297,3 +297,17 @@ fn not_in_the_grammar() {
     assert!(refused(Case::new(), "fire before_vm_start --dry-run --diff", 2).contains("--dry-run"));
     assert!(refused(Case::new(), "fire before_vm_start --format json", 2).contains("--dry-run"));
 }
+
+#[test]
+fn a_setting_for_a_point_that_does_not_exist_is_pointed_out() {
+    let done = Case::new()
+        .file("config.toml", "[points.before_vm_strat]\ntimeout = \"3s\"\n")
+        .says("fire before_vm_start --payload dom.xml")
+        .run()
+        .ended(0);
+    assert!(
+        done.stderr.contains("no hook point \"before_vm_strat\": did you mean \"before_vm_start\"?"),
+        "{}",
+        done.stderr
+    );
+}

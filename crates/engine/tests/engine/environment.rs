@@ -130,3 +130,36 @@ fn root_variables_of_the_engine_reach_hooks_unchanged() {
     assert_eq!(env["LD_LIBRARY_PATH"], "/opt/lib");
     assert!(env.contains_key("odd"));
 }
+
+#[test]
+fn hooks_of_another_user_have_its_home() {
+    let mut bed = Bed::new();
+    if !crate::bench_bed::is_root(bed.dir.path()) {
+        eprintln!("only root can run hooks as another user");
+        return;
+    }
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(bed.dir.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    bed.settings.environment.push((b"HOME".to_vec(), b"/root".to_vec()));
+    bed.settings.hook_user = Some(virt_hooks_spawn::Credentials { uid: 54321, gid: 54321, groups: vec![] });
+    bed.settings.hook_user_environment = vec![(b"HOME".to_vec(), b"/home/hooks".to_vec())];
+    let (_, env) = fire(&bed, "before_vm_start", DOMAIN, None, None);
+    assert_eq!(env["HOME"], "/home/hooks");
+    std::fs::remove_file(bed.path("env")).unwrap();
+    let (_, env) = fire(&bed, "before_network_setup", "{}", None, None);
+    assert_eq!(env["HOME"], "/root", "a root point runs as root");
+}
+
+#[test]
+fn a_property_longer_than_a_variable_can_be_is_dropped_with_a_warning() {
+    let bed = Bed::new();
+    let vm = Vm {
+        id: UUID.into(),
+        name: None,
+        properties: properties(&[("long", &"x".repeat(200_000)), ("short", "y")]),
+    };
+    let (o, env) = fire(&bed, "before_vm_start", DOMAIN, Some(&vm), None);
+    assert!(!env.contains_key("long") && env["short"] == "y");
+    assert!(o.warnings.iter().any(|w| w.contains("\"long\" is longer than")), "{:?}", o.warnings);
+    assert!(o.into_result().is_ok());
+}
