@@ -16,15 +16,7 @@ fn main() {
     let file: entry::File = toml::from_str(&text).unwrap_or_else(|e| panic!("points.toml: {e}"));
     let mut out = String::from("&[\n");
     for e in &file.point {
-        let before = e.name.starts_with("before_");
-        let failure =
-            e.failure.unwrap_or(if before { entry::Failure::Veto } else { entry::Failure::Advisory });
-        let output = e.output.unwrap_or(if before { entry::Output::Used } else { entry::Output::Ignored });
-        let properties = e.properties.unwrap_or(match e.subject {
-            entry::Subject::Vm => entry::Properties::Vm,
-            entry::Subject::Device => entry::Properties::Device,
-            entry::Subject::Host => entry::Properties::None,
-        });
+        let (failure, output, properties) = (e.failure(), e.output(), e.properties());
         let variables: String = e
             .variables
             .iter()

@@ -43,6 +43,9 @@ pub(crate) fn run(
         ..Event::new(&point, payload.bytes)
     };
     let engine = Engine::new(host.settings);
+    if !fire.dry_run {
+        engine.remove_stale();
+    }
     let journal = Journal::new(host.state_dir);
     warn_of_strangers(fire, &point, streams);
     match results {

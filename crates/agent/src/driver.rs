@@ -21,9 +21,11 @@ impl Driver {
     /// # Errors
     /// libvirt cannot be loaded or reached.
     pub fn connect(uri: Option<&str>, host: Host) -> Result<Self, Error> {
+        let engine = Engine::new(host.settings);
+        engine.remove_stale();
         Ok(Self {
             connection: Connection::open(uri).map_err(Error::Unreachable)?,
-            engine: Engine::new(host.settings),
+            engine,
             catalogue: host.catalogue,
             launch_flags_dir: host.launch_flags_dir,
         })

@@ -77,39 +77,35 @@ pub fn is_point_name(name: &str) -> bool {
 
 impl From<Entry> for Point {
     fn from(e: Entry) -> Self {
-        let subject = match e.subject {
-            entry::Subject::Vm => Subject::Vm,
-            entry::Subject::Device => Subject::Device,
-            entry::Subject::Host => Subject::Host,
-        };
-        let before = e.name.starts_with("before_");
+        let (failure, output, properties) = (e.failure(), e.output(), e.properties());
         Self {
             payload: match e.payload {
                 entry::Payload::Xml => PayloadKind::Xml,
                 entry::Payload::Json => PayloadKind::Json,
                 entry::Payload::None => PayloadKind::None,
             },
-            failure: match e.failure {
-                Some(entry::Failure::Veto) => Failure::Veto,
-                None if before => Failure::Veto,
-                Some(entry::Failure::Advisory) | None => Failure::Advisory,
+            failure: match failure {
+                entry::Failure::Veto => Failure::Veto,
+                entry::Failure::Advisory => Failure::Advisory,
             },
-            output: match e.output {
-                Some(entry::Output::Used) => Output::Used,
-                // A host adds a point because its own program fires it: let it have the result.
-                None if before => Output::Used,
-                Some(entry::Output::Ignored) | None => Output::Ignored,
+            output: match output {
+                entry::Output::Used => Output::Used,
+                entry::Output::Ignored => Output::Ignored,
             },
             user: match e.user {
                 entry::User::Agent => User::Agent,
                 entry::User::Root => User::Root,
             },
-            properties: match (e.properties, subject) {
-                (Some(entry::Properties::None), _) | (None, Subject::Host) => Properties::None,
-                (Some(entry::Properties::Vm), _) | (None, Subject::Vm) => Properties::Vm,
-                (Some(entry::Properties::Device), _) | (None, Subject::Device) => Properties::Device,
+            properties: match properties {
+                entry::Properties::None => Properties::None,
+                entry::Properties::Vm => Properties::Vm,
+                entry::Properties::Device => Properties::Device,
             },
-            subject,
+            subject: match e.subject {
+                entry::Subject::Vm => Subject::Vm,
+                entry::Subject::Device => Subject::Device,
+                entry::Subject::Host => Subject::Host,
+            },
             name: e.name.into(),
             summary: e.summary.into(),
             operation: e.operation.into(),

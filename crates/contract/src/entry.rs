@@ -51,6 +51,30 @@ pub(crate) struct Entry {
     pub(crate) notes: Vec<String>,
 }
 
+/// What follows from the name where it is not written. A host adds a point because its own program fires it: at
+/// a `before_` point that program has the hooks' result, and obeys their veto.
+impl Entry {
+    pub(crate) fn failure(&self) -> Failure {
+        self.failure.unwrap_or(if self.is_before() { Failure::Veto } else { Failure::Advisory })
+    }
+
+    pub(crate) fn output(&self) -> Output {
+        self.output.unwrap_or(if self.is_before() { Output::Used } else { Output::Ignored })
+    }
+
+    pub(crate) fn properties(&self) -> Properties {
+        self.properties.unwrap_or(match self.subject {
+            Subject::Vm => Properties::Vm,
+            Subject::Device => Properties::Device,
+            Subject::Host => Properties::None,
+        })
+    }
+
+    fn is_before(&self) -> bool {
+        self.name.starts_with("before_")
+    }
+}
+
 fn two_minutes() -> std::time::Duration {
     std::time::Duration::from_secs(120)
 }

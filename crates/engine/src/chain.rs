@@ -55,6 +55,12 @@ impl Engine {
         discover(&self.settings, &self.empty, point)
     }
 
+    /// Removes what events left in the run directory whose engine was killed, and says how many there were. For
+    /// whoever starts an engine, once.
+    pub fn remove_stale(&self) -> usize {
+        crate::payload::remove_stale(&self.settings.run_dir)
+    }
+
     /// How long `hook` may take in `event`.
     pub fn deadline(&self, event: &Event<'_>, hook: &Hook) -> Duration {
         event.timeout.unwrap_or_else(|| self.settings.deadline(event.point, hook.name()))

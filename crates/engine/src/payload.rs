@@ -37,6 +37,8 @@ pub(crate) enum Spoilt {
 
 /// The payload in a private directory, as long as an event lasts.
 pub(crate) struct PayloadFile<'a> {
+    /// Locked as long as the event lasts, so that [`remove_stale`] can tell it from one whose engine was killed.
+    _lock: Option<OwnedFd>,
     dir: PathBuf,
     path: PathBuf,
     kind: PayloadKind,
@@ -113,6 +115,7 @@ impl<'a> PayloadFile<'a> {
         let name = if event.point.payload == PayloadKind::Json { "payload.json" } else { "payload.xml" };
         // From here on the directory goes with the value, whatever happens.
         let mut file = Self {
+            _lock: lock(&dir),
             path: dir.join(name),
             dir,
             kind: event.point.payload,
@@ -281,6 +284,33 @@ impl Drop for PayloadFile<'_> {
             let _ = remove(&self.dir);
         }
     }
+}
+
+/// How old a directory must be to be stale: one that is just being made is not locked yet.
+const STALE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Removes directories of events whose engine was killed: the payloads in them may hold secrets. Says how many.
+pub(crate) fn remove_stale(run_dir: &Path) -> usize {
+    let Ok(entries) = std::fs::read_dir(run_dir) else { return 0 };
+    let is_event = |name: &std::ffi::OsStr| {
+        name.len() == 32 && name.as_encoded_bytes().iter().all(u8::is_ascii_hexdigit)
+    };
+    entries
+        .flatten()
+        .filter(|e| is_event(&e.file_name()))
+        .filter(|e| {
+            e.metadata().and_then(|m| m.modified()).is_ok_and(|t| t.elapsed().is_ok_and(|age| age > STALE))
+        })
+        .filter(|e| lock(&e.path()).is_some_and(|_lock| std::fs::remove_dir_all(e.path()).is_ok()))
+        .count()
+}
+
+/// The directory, locked; `None` where somebody else has it.
+fn lock(dir: &Path) -> Option<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = rustix::fs::open(dir, flags, Mode::empty()).ok()?;
+    rustix::fs::flock(&fd, rustix::fs::FlockOperation::NonBlockingLockExclusive).ok()?;
+    Some(fd)
 }
 
 fn remove(path: &Path) -> io::Result<()> {

@@ -312,3 +312,36 @@ fn hook_user_owns_the_payload() {
     bed.hook("before_network_setup/10_x", "echo \"{\\\"uid\\\": $(id -u)}\" > \"$_hook_json\"");
     assert_eq!(text(&bed.fire("before_network_setup", "{}")), "{\"uid\": 0}\n", "network points run as root");
 }
+
+#[test]
+fn what_a_killed_engine_left_is_removed_and_what_runs_is_not() {
+    let bed = Bed::new();
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    let stale = bed.path("run").join("0123456789abcdef0123456789abcdef");
+    fs::create_dir_all(&stale).unwrap();
+    fs::write(stale.join("payload.xml"), "secret").unwrap();
+    let young = bed.path("run").join("ffffffffffffffffffffffffffffffff");
+    fs::create_dir(&young).unwrap();
+    let other = bed.path("run").join("vm");
+    fs::create_dir(&other).unwrap();
+    for dir in [&stale, &other] {
+        fs::File::open(dir).unwrap().set_modified(old).unwrap();
+    }
+    // One that runs, and has been running for an hour.
+    bed.hook(
+        "after_vm_start/10_sweep",
+        &format!("touch -d '1 hour ago' \"${{_hook_domxml%/*}}\"; touch '{0}/ready'; while [ ! -e '{0}/swept' ]; do :; done", bed.dir.path().display()),
+    );
+    let engine = bed.engine();
+    std::thread::scope(|s| {
+        let running = s.spawn(|| engine.fire(&Event::new(&point(AFTER), DOMAIN)));
+        while !bed.path("ready").exists() {
+            std::thread::yield_now();
+        }
+        assert_eq!(engine.remove_stale(), 1);
+        fs::write(bed.path("swept"), "").unwrap();
+        let outcome = running.join().unwrap();
+        assert_eq!((outcome.error_text().as_str(), outcome.payload.bytes()), ("", DOMAIN.as_bytes()));
+    });
+    assert!(!stale.exists() && young.exists() && other.exists());
+}
