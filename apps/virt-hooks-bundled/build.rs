@@ -16,14 +16,16 @@ fn main() {
         let manifest_file = dir.join("hook.toml");
         let Ok(text) = std::fs::read_to_string(&manifest_file) else { continue };
         println!("cargo::rerun-if-changed={}", dir.display());
-        let manifest = Manifest::parse(&manifest_file.to_string_lossy(), &text).unwrap_or_else(|e| panic!("{e}"));
+        let manifest =
+            Manifest::parse(&manifest_file.to_string_lossy(), &text).unwrap_or_else(|e| panic!("{e}"));
         let name = &manifest.name;
         assert!(dir.ends_with(name), "{}: the name is {name}, the directory is not", manifest_file.display());
         writeln!(modules, "#[doc = {:?}]\nmod {name} {{", manifest.summary).expect("write to a string");
         for source in sorted(&dir).into_iter().filter(|f| f.extension().is_some_and(|e| e == "rs")) {
             println!("cargo::rerun-if-changed={}", source.display());
             let module = source.file_stem().expect("a file has a name").to_string_lossy();
-            writeln!(modules, "    #[path = {source:?}]\n    pub(super) mod {module};").expect("write to a string");
+            writeln!(modules, "    #[path = {source:?}]\n    pub(super) mod {module};")
+                .expect("write to a string");
         }
         modules.push_str("}\n");
         for point in &manifest.point {

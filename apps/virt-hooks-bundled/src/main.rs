@@ -53,11 +53,13 @@ fn main() -> ExitCode {
     // A link with another number is the same hook.
     let bare = |name: &OsStr| {
         let name = name.to_string_lossy().into_owned();
-        name.split_once('_').filter(|(n, _)| n.bytes().all(|b| b.is_ascii_digit())).map_or(name.clone(), |(_, n)| n.to_owned())
+        name.split_once('_')
+            .filter(|(n, _)| n.bytes().all(|b| b.is_ascii_digit()))
+            .map_or(name.clone(), |(_, n)| n.to_owned())
     };
-    let found = HOOKS.iter().find(|h| {
-        point.as_deref() == Some(OsStr::new(h.point)) && bare(OsStr::new(h.file)) == bare(&file)
-    });
+    let found = HOOKS
+        .iter()
+        .find(|h| point.as_deref() == Some(OsStr::new(h.point)) && bare(OsStr::new(h.file)) == bare(&file));
     match found {
         Some(hook) => virt_hooks_sdk::run(hook.run),
         None => {

@@ -115,7 +115,8 @@ impl Manifest {
     pub fn parse(file: &str, text: &str) -> Result<Self, TomlError> {
         let manifest: Self = toml::from_str(text).map_err(|e| TomlError::new(file, text, &e))?;
         if manifest.manifest != 1 {
-            let message = format!("manifest format {} is newer than this program knows: 1", manifest.manifest);
+            let message =
+                format!("manifest format {} is newer than this program knows: 1", manifest.manifest);
             return Err(TomlError::of_key(file, text, "manifest", &message));
         }
         Ok(manifest)
@@ -138,7 +139,9 @@ mod tests {
     #[test]
     fn mistakes_are_placed() {
         let error = |text: &str| Manifest::parse("hook.toml", text).unwrap_err().to_string();
-        assert!(error(&GOOD.replace("summary", "sumary")).starts_with("hook.toml:3:1: unknown key \"sumary\""));
+        assert!(
+            error(&GOOD.replace("summary", "sumary")).starts_with("hook.toml:3:1: unknown key \"sumary\"")
+        );
         assert!(error(&GOOD.replace("manifest = 1", "manifest = 2")).contains("newer than this program"));
     }
 }
