@@ -9,6 +9,7 @@ mod config;
 mod entry;
 pub mod env;
 pub mod exit;
+mod manifest;
 mod point;
 mod report;
 mod toml_error;
@@ -16,6 +17,7 @@ mod units;
 
 pub use catalogue::{Catalogue, is_point_name};
 pub use config::{Config, HookConfig, PointConfig};
+pub use manifest::{Manifest, ManifestFile, ManifestPoint, ManifestProperty, Scope};
 pub use point::{Failure, Origin, Output, PayloadKind, Point, Properties, Subject, User, Variable};
 pub use report::{Report, RunRecord, SkippedRecord, Verdict};
 pub use toml_error::TomlError;

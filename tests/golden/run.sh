@@ -1,0 +1,30 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Runs the bundled hooks over the recorded cases of their packages, in installed layout.
+#
+#     tests/golden/run.sh [compare.py's options, such as --hook smbios -v]
+#
+# Needs root, for the namespaces the cases run in.
+set -eu
+cd "$(dirname "$0")/../.."
+
+built=${CARGO_TARGET_DIR:-target}
+binary=$built/debug/virt-hooks-bundled
+[ -x "$binary" ] || cargo build --locked --quiet -p virt-hooks-bundled
+work=$(mktemp -d "$(cd "$built" && pwd)/golden.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM HUP
+
+# Links to one file: a hook is found by the name it is called by.
+cp "$binary" "$work/virt-hooks-bundled"
+"$binary" list | while IFS='	' read -r _ point file; do
+	mkdir -p "$work/hooks/$point"
+	ln "$work/virt-hooks-bundled" "$work/hooks/$point/$file"
+done
+mkdir "$work/cases"
+for cases in hooks/*/cases; do
+	package=${cases%/cases}
+	ln -s "$PWD/$cases" "$work/cases/${package##*/}"
+done
+/usr/bin/python3 tests/golden/compare.py "$work/hooks" "$work/cases" --intended -j 2 "$@" >"$work/out" || :
+/usr/bin/python3 tests/golden/judge.py "$work/out" hooks
