@@ -40,9 +40,13 @@ mod tests {
 
     #[test]
     fn scsi_and_ide_by_default_the_others_on_request() {
-        for (value, bus, set) in
-            [("on", "scsi", true), ("on", "ide", true), ("on", "virtio", false), ("all", "virtio", true), ("off", "scsi", false)]
-        {
+        for (value, bus, set) in [
+            ("on", "scsi", true),
+            ("on", "ide", true),
+            ("on", "virtio", false),
+            ("all", "virtio", true),
+            ("off", "scsi", false),
+        ] {
             let xml = DISK.replace("BUS", bus);
             assert_eq!(after(value, &xml).contains("discard"), set, "{value} {bus}");
         }

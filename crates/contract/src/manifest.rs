@@ -117,7 +117,7 @@ impl Manifest {
         if manifest.manifest != 1 {
             let message =
                 format!("manifest format {} is newer than this program knows: 1", manifest.manifest);
-            return Err(TomlError::of_key(file, text, "manifest", &message));
+            return Err(TomlError::of_key(file, text, ("manifest", ""), &message));
         }
         Ok(manifest)
     }
