@@ -26,13 +26,16 @@ test: ## Run the whole test suite; installs what is missing, and says what
 	@$(MAKE) --no-print-directory lint
 	@packaging/pytest.sh
 	cargo test --locked --workspace --doc --quiet
+	cargo build --locked --quiet -p virt-hooks-bundled
+	tests/golden/run.sh
 	@if cargo nextest --version >/dev/null 2>&1; then set -x; cargo nextest run --locked --workspace --all-targets; \
 	else set -x; cargo test --locked --workspace --all-targets; fi
 
 lint: check-cargo ## Check format and lints
 	cargo fmt --check
+	rustfmt --check --edition 2024 --config-path . hooks/*/*.rs
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-	@if command -v shellcheck >/dev/null; then set -x; shellcheck packaging/*.sh examples/demo/run.sh; \
+	@if command -v shellcheck >/dev/null; then set -x; shellcheck packaging/*.sh examples/demo/run.sh tests/golden/run.sh; \
 	else echo 'shellcheck is not here: scripts are not checked'; fi
 
 bench: check-cargo ## Measure the engine beside a C loop, and print a table

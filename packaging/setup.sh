@@ -77,6 +77,8 @@ if [ "$purpose" != build ]; then
 fi
 if [ "$purpose" = test ]; then
 	has libvirtd || need libvirtd libvirt-daemon libvirt-daemon
+	has ip || need ip iproute2 iproute
+	has openssl || need openssl openssl openssl
 	has_pytest || need pytest python3-pytest python3-pytest
 fi
 if [ "$manager" = apt ] && [ -n "$user" ]; then

@@ -34,6 +34,12 @@ pub enum Error {
     /// Generated files do not fit their sources.
     #[error("generated files are out of date, run \"cargo xtask generated --write\" and commit:\n{0}")]
     OutOfDate(String),
+    /// A hook's description of itself has a mistake in it.
+    #[error(transparent)]
+    Manifest(#[from] virt_hooks_contract::TomlError),
+    /// The mode of a file is not an octal number.
+    #[error("the mode \"{0}\" is not an octal number")]
+    Mode(String),
     /// A schema could not be written as JSON.
     #[error("write the schema of the report: {0}")]
     Schema(#[from] serde_json::Error),

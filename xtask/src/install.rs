@@ -8,7 +8,7 @@ use crate::schema;
 use crate::tree::Target;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
-use virt_hooks_contract::Catalogue;
+use virt_hooks_contract::{Catalogue, Manifest};
 
 /// Where from and where to.
 pub struct Installation<'a> {
@@ -50,6 +50,7 @@ pub fn install(to: &Installation<'_>, catalogue: &Catalogue) -> Result<String, E
         target.dir(&Path::new("libexec/vdsm/hooks").join(&*point.name))?;
     }
     let root = crate::root();
+    bundled(to, &mut target, &root)?;
     for package in PYTHON {
         python(
             &mut target,
@@ -76,6 +77,39 @@ pub fn install(to: &Installation<'_>, catalogue: &Catalogue) -> Result<String, E
         said.push_str("without virt-hooks-vm, which was not built: \"virt-hooks vm\" will not work\n");
     }
     Ok(said)
+}
+
+/// The bundled hooks: one executable, a link to it for each hook under VDSM's name, and what each package says of
+/// itself. Found by listing `hooks/`.
+fn bundled(to: &Installation<'_>, target: &mut Target, root: &Path) -> Result<(), Error> {
+    const PROGRAM: &str = "virt-hooks-bundled";
+    let Some(program) = built(to, PROGRAM) else { return Ok(()) };
+    copy(target, &program, &format!("libexec/virt-hooks/{PROGRAM}"), 0o755)?;
+    let hooks = root.join("hooks");
+    let mut packages = fs::read_dir(&hooks)
+        .and_then(|entries| entries.map(|e| Ok(e?.path())).collect::<Result<Vec<_>, _>>())
+        .map_err(Error::file("list", &hooks))?;
+    packages.sort();
+    for package in packages {
+        let file = package.join("hook.toml");
+        let Ok(text) = fs::read_to_string(&file) else { continue };
+        let manifest = Manifest::parse(&file.to_string_lossy(), &text)?;
+        for point in &manifest.point {
+            let place = Path::new("libexec/vdsm/hooks").join(&point.name).join(&point.file);
+            target.link(&place, Path::new("../../../virt-hooks").join(PROGRAM).as_path())?;
+        }
+        let home = format!("share/virt-hooks/packages/{}", manifest.name);
+        for name in ["hook.toml", "README.md"] {
+            copy(target, &package.join(name), &format!("{home}/{name}"), 0o644)?;
+        }
+        for extra in &manifest.file {
+            // Files of the host, such as units and rules, lie where they are looked for, whatever the prefix.
+            let mode = u32::from_str_radix(&extra.mode, 8).map_err(|_| Error::Mode(extra.mode.clone()))?;
+            let content = fs::read(package.join(&extra.source)).map_err(Error::file("read", &package))?;
+            target.absolute(Path::new(&extra.target), &content, mode)?;
+        }
+    }
+    Ok(())
 }
 
 fn built(to: &Installation<'_>, name: &str) -> Option<PathBuf> {

@@ -92,6 +92,33 @@ impl Target {
         Ok(())
     }
 
+    /// Makes a link. What is at its place goes.
+    ///
+    /// # Errors
+    /// It cannot be made, or a link on the way leads out of the destination.
+    pub fn link(&mut self, path: &Path, leads_to: &Path) -> Result<(), Error> {
+        let dir = self.dir(path.parent().unwrap_or(Path::new("")))?;
+        let place = dir.join(path.file_name().unwrap_or_default());
+        match fs::remove_file(&place) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::file("replace", &place)(e)),
+            _ => {}
+        }
+        std::os::unix::fs::symlink(leads_to, &place).map_err(Error::file("make the link", &place))?;
+        self.written += 1;
+        Ok(())
+    }
+
+    /// Writes a file whose place does not depend on the base.
+    ///
+    /// # Errors
+    /// As [`Target::file`].
+    pub fn absolute(&mut self, path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
+        let base = std::mem::take(&mut self.base);
+        let done = self.file(&relative(path), content, mode);
+        self.base = base;
+        done
+    }
+
     /// What was done, for people.
     pub fn summary(&self) -> String {
         format!("{} files below {}\n", self.written, self.real.join(&self.base).display())

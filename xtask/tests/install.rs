@@ -168,3 +168,31 @@ fn an_empty_destdir_is_this_host() {
     let said = String::from_utf8(said.stderr).unwrap();
     assert_eq!(said, "xtask: the prefix not/absolute is not an absolute path without \"..\"\n");
 }
+
+#[test]
+fn each_bundled_hook_is_a_link_to_one_executable() {
+    let place = Place::new(&["virt-hooks", "virt-hooks-bundled"]);
+    place.install("/usr").unwrap();
+    let mut hooks = 0;
+    for entry in fs::read_dir(xtask::root().join("hooks")).unwrap() {
+        let package = entry.unwrap().path();
+        let Ok(text) = fs::read_to_string(package.join("hook.toml")) else { continue };
+        let manifest = virt_hooks_contract::Manifest::parse("hook.toml", &text).unwrap();
+        let home = place.dest.join("usr/share/virt-hooks/packages").join(&manifest.name);
+        assert!(home.join("hook.toml").is_file() && home.join("README.md").is_file());
+        for point in &manifest.point {
+            let link = place.dest.join("usr/libexec/vdsm/hooks").join(&point.name).join(&point.file);
+            assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+            assert_eq!(fs::read_to_string(&link).unwrap(), "virt-hooks-bundled", "{}", link.display());
+            hooks += 1;
+        }
+        for file in &manifest.file {
+            assert!(place.dest.join(file.target.trim_start_matches('/')).is_file(), "{}", file.target);
+        }
+    }
+    assert!(hooks > 0);
+    // Again, and nothing changes.
+    let before = place.tree();
+    place.install("/usr").unwrap();
+    assert_eq!(place.tree(), before);
+}
