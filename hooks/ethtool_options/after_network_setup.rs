@@ -137,7 +137,7 @@ mod tests {
     use virt_hooks_sdk::serde_json::json;
 
     /// What came of the hook, the commands it ran and what it logged.
-    fn outcome(networks: Value) -> (Result<(), Failure>, Vec<String>, Vec<String>) {
+    fn outcome(networks: &Value) -> (Result<(), Failure>, Vec<String>, Vec<String>) {
         let host = tempfile::tempdir().unwrap();
         for (bond, slaves) in [("bond0", "em1 em2\n"), ("bond1", "\n")] {
             let dir = host.path().join("sys/class/net").join(bond).join("bonding");
@@ -164,14 +164,14 @@ mod tests {
         json!({"nic": "em1", "custom": {"ethtool_opts": options}})
     }
 
-    fn commands(network: Value) -> Vec<String> {
-        let (result, ran, _) = outcome(json!({"red": network}));
+    fn commands(network: &Value) -> Vec<String> {
+        let (result, ran, _) = outcome(&json!({"red": network}));
         result.unwrap();
         ran
     }
 
-    fn reason(network: Value) -> String {
-        let failure = outcome(json!({"red": network})).0.unwrap_err();
+    fn reason(network: &Value) -> String {
+        let failure = outcome(&json!({"red": network})).0.unwrap_err();
         assert_eq!(failure.exit_code(), 2);
         failure.message().to_owned()
     }
@@ -179,20 +179,20 @@ mod tests {
     #[test]
     fn commands_in_a_row() {
         assert_eq!(
-            commands(nic("--coalesce em1 rx-usecs 14  -K * rx on")),
+            commands(&nic("--coalesce em1 rx-usecs 14  -K * rx on")),
             ["ethtool --coalesce em1 rx-usecs 14", "ethtool -K em1 rx on"]
         );
-        assert_eq!(commands(nic("-s em1 msglvl -5 -")), ["ethtool -s em1 msglvl -5 -"]);
-        assert!(commands(nic("   ")).is_empty());
+        assert_eq!(commands(&nic("-s em1 msglvl -5 -")), ["ethtool -s em1 msglvl -5 -"]);
+        assert!(commands(&nic("   ")).is_empty());
     }
 
     #[test]
     fn bonds_have_the_nics_the_kernel_says() {
         let bond = |bond: &str, options: &str| json!({"bonding": bond, "custom": {"ethtool_opts": options}});
-        assert_eq!(commands(bond("bond0", "-K * rx on")), ["ethtool -K em1 rx on", "ethtool -K em2 rx on"]);
-        assert!(commands(bond("bond1", "-K * rx on")).is_empty());
-        assert!(reason(bond("bond9", "-K em1 rx on")).ends_with("the network has no NICs"));
-        assert!(reason(bond("../bond0", "-K em1 rx on")).contains("\"bonding\""));
+        assert_eq!(commands(&bond("bond0", "-K * rx on")), ["ethtool -K em1 rx on", "ethtool -K em2 rx on"]);
+        assert!(commands(&bond("bond1", "-K * rx on")).is_empty());
+        assert!(reason(&bond("bond9", "-K em1 rx on")).ends_with("the network has no NICs"));
+        assert!(reason(&bond("../bond0", "-K em1 rx on")).contains("\"bonding\""));
     }
 
     #[test]
@@ -203,7 +203,7 @@ mod tests {
             json!({"remove": false, "nic": "em1", "custom": {"ethtool_opts": "-K em1 rx on"}}),
             json!({"custom": {"ethtool_opts": "-K * rx on"}}),
         ] {
-            assert!(commands(network.clone()).is_empty(), "{network}");
+            assert!(commands(&network).is_empty(), "{network}");
         }
     }
 
@@ -211,7 +211,7 @@ mod tests {
     fn a_mistake_keeps_no_other_network_waiting() {
         let networks =
             json!({"a": nic("-K em7 rx on"), "b": nic("-K em1 rx on -A"), "c": nic("-K em1 tx on")});
-        let (result, ran, logged) = outcome(networks);
+        let (result, ran, logged) = outcome(&networks);
         assert_eq!(ran, ["ethtool -K em1 rx on", "ethtool -K em1 tx on"]);
         assert_eq!(
             logged,
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn what_ethtool_refuses_is_told_only() {
-        let (result, ran, logged) = outcome(json!({"red": nic("-K em1 lro on -K em1 rx on")}));
+        let (result, ran, logged) = outcome(&json!({"red": nic("-K em1 lro on -K em1 rx on")}));
         result.unwrap();
         assert_eq!(ran.len(), 2);
         assert_eq!(logged.len(), 1);
@@ -238,12 +238,12 @@ mod tests {
 
     #[test]
     fn bad_input() {
-        assert!(reason(json!({"custom": null})).contains("\"custom\""));
-        assert!(reason(json!({"nic": "em1", "custom": {"ethtool_opts": 5}})).contains("expected text"));
-        assert!(reason(json!({"nic": "-x", "custom": {"ethtool_opts": "-K * a"}})).contains("\"nic\""));
-        let long = reason(nic(&format!("-K {} rx", "x".repeat(1 << 20))));
+        assert!(reason(&json!({"custom": null})).contains("\"custom\""));
+        assert!(reason(&json!({"nic": "em1", "custom": {"ethtool_opts": 5}})).contains("expected text"));
+        assert!(reason(&json!({"nic": "-x", "custom": {"ethtool_opts": "-K * a"}})).contains("\"nic\""));
+        let long = reason(&nic(&format!("-K {} rx", "x".repeat(1 << 20))));
         assert!(long.len() < 300);
-        assert_eq!(commands(nic("-K em1 $(reboot);\n../x")), ["ethtool -K em1 '$(reboot);' ../x"]);
+        assert_eq!(commands(&nic("-K em1 $(reboot);\n../x")), ["ethtool -K em1 '$(reboot);' ../x"]);
         for payload in ["[]", "{}", "{\"request\": {\"networks\": []}}", "no JSON"] {
             let failure = run(&mut Context::for_test().with_json(payload)).unwrap_err();
             assert_eq!(failure.exit_code(), 2, "{payload}");

@@ -103,7 +103,7 @@ mod tests {
     use virt_hooks_sdk::serde_json::json;
 
     /// What came of the hook, the commands it ran and what it logged; `ip` answers 2 and these words.
-    fn outcome(networks: Value, stderr: &'static str) -> (Result<(), Failure>, Vec<String>, Vec<String>) {
+    fn outcome(networks: &Value, stderr: &'static str) -> (Result<(), Failure>, Vec<String>, Vec<String>) {
         let host = tempfile::tempdir().unwrap();
         for device in ["em1", "em2"] {
             std::fs::create_dir_all(host.path().join("sys/class/net").join(device)).unwrap();
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn addresses_in_order_without_blanks_and_empty_ones() {
         let (result, ran, logged) =
-            outcome(json!({"red": bridged(" 10.0.0.1/24 , ,10.0.0.2/32,10.0.0.3,")}), "");
+            outcome(&json!({"red": bridged(" 10.0.0.1/24 , ,10.0.0.2/32,10.0.0.3,")}), "");
         result.unwrap();
         assert_eq!(
             ran,
@@ -158,7 +158,7 @@ mod tests {
             "\0",
             &long,
         ] {
-            let (result, ran, logged) = outcome(json!({"red": bridged(&format!("{bad},10.0.0.9/24"))}), "");
+            let (result, ran, logged) = outcome(&json!({"red": bridged(&format!("{bad},10.0.0.9/24"))}), "");
             result.unwrap();
             assert_eq!(ran, ["ip -4 addr add dev red 10.0.0.9/24"], "{bad}");
             assert_eq!(logged.len(), 1, "{bad}");
@@ -175,7 +175,7 @@ mod tests {
             ("Error: ipv4: Address already assigned.\n", 0),
             ("RTNETLINK answers: Operation not permitted\n", 2),
         ] {
-            let (result, ran, logged) = outcome(json!({"red": bridged("10.0.0.1/24,10.0.0.2/24")}), words);
+            let (result, ran, logged) = outcome(&json!({"red": bridged("10.0.0.1/24,10.0.0.2/24")}), words);
             result.unwrap();
             assert_eq!((ran.len(), logged.len()), (2, lines), "{words}");
         }
@@ -189,7 +189,7 @@ mod tests {
             json!({"nic": "em1", "custom": {"ipv4_addrs": " , "}}),
             json!({"remove": true, "nic": "em1", "custom": {"ipv4_addrs": "10.0.0.1/24"}}),
         ] {
-            let (result, ran, _) = outcome(json!({"red": network}), "");
+            let (result, ran, _) = outcome(&json!({"red": network}), "");
             result.unwrap();
             assert!(ran.is_empty(), "{network}");
         }
@@ -203,7 +203,7 @@ mod tests {
             "c": {"bridged": "0", "nic": "em2", "custom": {"ipv4_addrs": "10.0.0.2/24"}},
             "d": {"custom": {"ipv4_addrs": ["10.0.0.1/24"]}},
         });
-        let (result, ran, logged) = outcome(networks, "");
+        let (result, ran, logged) = outcome(&networks, "");
         assert_eq!(ran, ["ip -4 addr add dev em2 10.0.0.2/24"]);
         assert_eq!(logged.len(), 2);
         let failure = result.unwrap_err();
