@@ -25,6 +25,8 @@ cp "$binary" "$work/virt-hooks-bundled"
 	mkdir -p "$work/hooks/$point"
 	ln "$work/virt-hooks-bundled" "$work/hooks/$point/$file"
 done
+# The helper that the localdisk hooks call lies beside the hook directories.
+cp hooks/localdisk/localdisk-helper "$work/localdisk-helper" 2>/dev/null || :
 mkdir "$work/cases"
 for cases in hooks/*/cases; do
 	package=${cases%/cases}
