@@ -150,7 +150,7 @@ fn make(
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // VDSM's hook leaves it to qemu-img to tell that the directory is missing.
-            hook.execute(&create)?.success(&create)?;
+            run_to_end(hook, &create)?;
             return Err(wrong(error.to_string()));
         }
         Err(error) => return Err(wrong(error.to_string())),
@@ -158,11 +158,16 @@ fn make(
     let metadata = new.metadata().map_err(|error| wrong(error.to_string()))?;
     made.push((file.to_owned(), metadata.clone()));
     record.add(&metadata).map_err(|error| wrong(error.to_string()))?;
-    hook.execute(&create)?.success(&create)?;
+    run_to_end(hook, &create)?;
     match fs::symlink_metadata(file) {
         Ok(now) if record.has(&now) => Ok(()),
         _ => Err(wrong("it was replaced while it was made".to_owned())),
     }
+}
+
+fn run_to_end(hook: &mut Context, command: &Command) -> Result<(), Failure> {
+    let output = hook.execute(command).and_then(|output| output.success(command));
+    output.map(drop).map_err(|error| Failure::stop(format!("scratchpad: {}", Failure::from(error))))
 }
 
 fn exclusive(file: &Path) -> io::Result<File> {
