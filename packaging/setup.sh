@@ -79,6 +79,7 @@ if [ "$purpose" = test ]; then
 	has libvirtd || need libvirtd libvirt-daemon libvirt-daemon
 	has ip || need ip iproute2 iproute
 	has openssl || need openssl openssl openssl
+	has qemu-img || need qemu-img qemu-utils qemu-img
 	has_pytest || need pytest python3-pytest python3-pytest
 fi
 if [ "$manager" = apt ] && [ -n "$user" ]; then
@@ -122,9 +123,23 @@ install_apt() {
 	export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
 	say 'apt-get update'
 	apt-get -q update
+	# A package from elsewhere, such as a newer qemu-utils, may not go with these: then the version that does takes
+	# its place. Nothing else is removed for our sake.
+	# shellcheck disable=SC2086 # a list of words
+	replaced=$(apt-get -s --no-install-recommends install $packages | sed -n 's/^Remv \([^ ]*\).*/\1/p' | tr '\n' ' ')
+	for package in $replaced; do
+		case $package in
+		qemu-* | libvirt-*) say "$package does not go with these: it is replaced by the version that does" ;;
+		*) die "apt would remove $package: install these by hand: $packages" ;;
+		esac
+	done
 	say "apt-get install $packages"
 	# shellcheck disable=SC2086 # a list of words
 	apt-get -q -y --no-install-recommends install $packages
+	if [ -n "$replaced" ]; then
+		# shellcheck disable=SC2086 # a list of words
+		apt-get -q -y --no-install-recommends install $replaced
+	fi
 }
 
 install_dnf() {
