@@ -26,7 +26,8 @@ test: ## Run the whole test suite; installs what is missing, and says what
 	@$(MAKE) --no-print-directory lint
 	@packaging/pytest.sh
 	cargo test --locked --workspace --doc --quiet
-	cargo build --locked --quiet -p virt-hooks-bundled
+	cargo build --locked --quiet --workspace
+	cargo build --locked --quiet -p virt-hooks-sdk --example firmware_note
 	tests/golden/run.sh
 	@if cargo nextest --version >/dev/null 2>&1; then set -x; cargo nextest run --locked --workspace --all-targets; \
 	else set -x; cargo test --locked --workspace --all-targets; fi

@@ -49,7 +49,10 @@ impl Needs {
             && let Some(part) = demo::parts().into_iter().find(|part| !part.is_file())
         {
             let what = part.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let line = format!("{} is missing; `cargo build --workspace --all-targets`", part.display());
+            let line = format!(
+                "{} is missing; `cargo build --workspace; cargo build -p virt-hooks-sdk --example firmware_note`",
+                part.display()
+            );
             return Some((what, line));
         }
         let missing = match self {
