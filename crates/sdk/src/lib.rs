@@ -59,3 +59,8 @@ pub use serde_json;
 pub use virt_hooks_domxml::{
     Document, EditError, Element, Fragment, NewElement, OVIRT_VM_NAMESPACE, ParseError, QEMU_NAMESPACE,
 };
+
+/// The page for authors is compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/hook-in-rust.md")]
+struct HookInRust;
