@@ -30,7 +30,7 @@ fn arguments(run_dir: &Path) -> Vec<String> {
 pub(crate) fn find(stage: &Stage, given: Option<&Path>) -> Result<Vec<String>, String> {
     let program = match given {
         Some(program) => program.canonicalize().map_err(|e| format!("{}: {e}", program.display()))?,
-        None => build().map_err(|e| e.line())?,
+        None => build("virt-hooks").map_err(|e| e.line())?,
     };
     let program = stage.link("virt-hooks", &program).map_err(|e| e.line())?;
     let arguments = arguments(stage.run_dir());
@@ -38,13 +38,14 @@ pub(crate) fn find(stage: &Stage, given: Option<&Path>) -> Result<Vec<String>, S
     Ok([vec![program.display().to_string()], arguments].concat())
 }
 
-fn build() -> Result<PathBuf, BenchError> {
+/// A static executable of the workspace, as it is installed.
+pub(crate) fn build(package: &str) -> Result<PathBuf, BenchError> {
     let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let said = run(Command::new(cargo)
         .current_dir(root)
-        .args(["build", "--release", "--quiet", "--package", "virt-hooks", "--bin", "virt-hooks"])
+        .args(["build", "--release", "--quiet", "--package", package, "--bin", package])
         .args(["--target", &target, "--message-format", "json"]))?;
     // The last executable named is that of the package asked for.
     String::from_utf8_lossy(&said)

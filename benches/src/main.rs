@@ -12,6 +12,7 @@
     reason = "a program that reports figures to people"
 )]
 
+mod bundled;
 mod campaign;
 mod command;
 mod document;
@@ -109,7 +110,12 @@ fn all(options: &Options) -> Result<(), BenchError> {
     let campaign =
         Campaign { stage: &stage, shield: &shield, scope, dice: Dice::new(), progress: &mut progress };
     let findings = campaign.run(cli)?;
-    let tables = report::tables(&findings, &edits);
+    let mut tables = report::tables(&findings, &edits);
+    progress("bundled hooks");
+    match bundled::table(&stage) {
+        Ok(table) => tables.push(table),
+        Err(why) => progress(&format!("bundled hooks are not measured: {}", why.line())),
+    }
     let head = document::head(&Machine::look(), &shield, stage.libc, options.quick);
     println!("\n{head}\n");
     for table in &tables {

@@ -96,6 +96,11 @@ impl Stage {
         self.run_dir.path()
     }
 
+    /// The hook that ends at once.
+    pub(crate) fn empty_program(&self) -> &Path {
+        &self.static_hook
+    }
+
     /// A hooks directory with `count` hooks of one kind at `before_vm_start`.
     pub(crate) fn hooks(&self, kind: Kind, count: usize) -> Result<String, BenchError> {
         let layer = self.scratch.path().join(format!("{}-{count}", kind.name()));
