@@ -3,7 +3,7 @@
 
 use super::apps::APPS;
 use super::random::Random;
-use super::vdsm_conf::VdsmConf;
+use virt_hooks_sdk::VdsmConf;
 use virt_hooks_sdk::serde_json::{Map, Value, json};
 use virt_hooks_sdk::{Context, Failure};
 

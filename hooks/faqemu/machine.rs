@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the host is, and what it pretends to be.
 
-use super::vdsm_conf::VdsmConf;
+use virt_hooks_sdk::VdsmConf;
 use virt_hooks_sdk::{Context, Failure};
 
 /// An architecture that VDSM knows.

@@ -46,6 +46,7 @@ mod literal;
 mod payload;
 mod property;
 mod store;
+mod vdsm_conf;
 
 pub use command::{Captured, Command, CommandError, Output};
 pub use context::{Context, run};
@@ -56,6 +57,7 @@ pub use literal::{Literal, LiteralError, Mapping};
 pub use payload::{Device, Domain, Json, PayloadError, Xml};
 pub use property::{PropertyError, is_true};
 pub use serde_json;
+pub use vdsm_conf::VdsmConf;
 pub use virt_hooks_domxml::{
     Document, EditError, Element, Fragment, NewElement, OVIRT_VM_NAMESPACE, ParseError, QEMU_NAMESPACE,
 };

@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Section `vars` of VDSM's configuration: one file and drop-in files.
+//! Section `vars` of VDSM's configuration: one file and drop-in files, for hooks that have their switches there.
 
+use crate::{Context, Failure};
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::PathBuf;
-use virt_hooks_sdk::{Context, Failure};
 
 /// A file of a drop-in directory counts by its own name, wherever it is.
 const DROP_INS: [&str; 3] = ["/usr/lib/vdsm/vdsm.conf.d", "/run/vdsm/vdsm.conf.d", "/etc/vdsm/vdsm.conf.d"];
 
-/// The options of section `vars`; later files win.
-pub(super) struct VdsmConf(HashMap<String, String>);
+/// The options of section `vars`; later files win. VDSM reads `/etc/vdsm/vdsm.conf`, then the `*.conf` files of
+/// three drop-in directories, sorted by their names.
+#[derive(Clone, Debug, Default)]
+pub struct VdsmConf(HashMap<String, String>);
 
 impl VdsmConf {
     /// Reads all files; one that cannot be read is left out, with a line in the log, as VDSM does.
-    pub(super) fn read(hook: &Context) -> Self {
+    pub fn read(hook: &Context) -> Self {
         let mut options = HashMap::new();
         for file in std::iter::once(hook.host().path("/etc/vdsm/vdsm.conf")).chain(drop_ins(hook)) {
             match std::fs::read(&file) {
@@ -28,12 +30,15 @@ impl VdsmConf {
     }
 
     /// An option's text.
-    fn text(&self, option: &str) -> Option<&str> {
+    pub fn text(&self, option: &str) -> Option<&str> {
         self.0.get(option).map(String::as_str)
     }
 
     /// An option that is a truth value, by the words of ini files; unset is no.
-    pub(super) fn is_on(&self, option: &str) -> Result<bool, Failure> {
+    ///
+    /// # Errors
+    /// Another word.
+    pub fn is_on(&self, option: &str) -> Result<bool, Failure> {
         let Some(value) = self.text(option) else { return Ok(false) };
         match value.to_ascii_lowercase().as_str() {
             "1" | "yes" | "true" | "on" => Ok(true),
