@@ -70,13 +70,6 @@ def test_without_vdsm(run):
     assert run(code) == ["True True", "True", "hooking"]
 
 
-def test_without_vdsm_other_modules_are_missing(run):
-    code = (
-        "try:\n    import vdsm.utils\nexcept ModuleNotFoundError as error:\n    print(error.name)\n"
-    )
-    assert run(code) == ["vdsm.utils"]
-
-
 @pytest.mark.parametrize(
     "code",
     [
@@ -118,6 +111,77 @@ def test_what_a_real_vdsm_lacks_is_ours(run, site):
         "print(utils.where, hooking is ours)\n"
     )
     assert run(code) == ["real True"]
+
+
+def test_what_a_package_of_a_real_vdsm_lacks_is_ours(run, site, python_directory):
+    package(
+        site,
+        {
+            "vdsm/__init__.py": "",
+            "vdsm/config.py": "where = 'real'",
+            "vdsm/common/__init__.py": "where = 'real'",
+            "vdsm/common/conv.py": "where = 'real'",
+            "vdsm/hook/__init__.py": "where = 'real'",
+        },
+    )
+    code = (
+        "import hooking as ours, vdsm.common, vdsm.hook, vdsm.utils\n"
+        "from vdsm import config\n"
+        "from vdsm.common import conv, cpuarch\n"
+        "from vdsm.common.cmdutils import CommandPath\n"
+        "from vdsm.hook import hooking\n"
+        "print(vdsm.common.where, vdsm.hook.where, config.where, conv.where)\n"
+        "print(hooking is ours, vdsm.utils.tobool is ours.tobool)\n"
+        "print(cpuarch.__file__)\n"
+    )
+    path = python_directory / "vdsm" / "common" / "cpuarch.py"
+    assert run(code) == ["real real real real", "True True", str(path)]
+
+
+def test_ours_asks_a_real_vdsm(run, site):
+    config = (
+        "class config:\n"
+        "    getboolean = staticmethod(lambda section, option: True)\n"
+        "    get = staticmethod(lambda section, option: 'ppc64le')\n"
+    )
+    package(site, {"vdsm/__init__.py": "", "vdsm/config.py": config})
+    assert run("from vdsm.common import cpuarch; print(cpuarch.effective())") == ["ppc64le"]
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("import vdsm.virt", "No module named 'vdsm.virt'"),
+        ("import vdsm.hook.nonsense", "No module named 'vdsm.hook.nonsense'"),
+        ("import vdsm.utils.nonsense", "No module named 'vdsm.utils.nonsense'"),
+        ("from vdsm import nonsense", "cannot import name 'nonsense' from 'vdsm'"),
+    ],
+)
+def test_what_neither_has_is_missing_as_without_us(run, site, code, message):
+    package(site, REAL)
+    code = f"try:\n    {code}\nexcept ImportError as error:\n    print(error)\n"
+    assert [line.startswith(message) for line in run(code)] == [True]
+
+
+def test_ours_beside_a_real_vdsm_tells_of_what_it_lacks(run, site):
+    package(site, {"vdsm/__init__.py": ""})
+    code = (
+        "try:\n    from vdsm.utils import memoized\nexcept ImportError as error:\n"
+        "    print(error)\n"
+    )
+    assert run(code) == ["no name vdsm.utils.memoized under virt-hooks: use functools.lru_cache"]
+
+
+def test_python_is_asked_once(run):
+    code = (
+        "import importlib, sys, vdsm\n"
+        "importlib.reload(vdsm)\n"
+        "del sys.modules['vdsm']\n"
+        "import vdsm\n"
+        "print([type(finder).__name__ for finder in sys.meta_path].count('_Gaps'))\n"
+        "print(type(sys.meta_path[-1]).__name__)\n"
+    )
+    assert run(code) == ["1", "_Gaps"]
 
 
 def test_a_real_vdsm_earlier_on_the_path(run, site, tmp_path):
@@ -162,6 +226,8 @@ def test_a_second_copy_of_ours(run, site, tmp_path, python_directory, real):
     expected = ["real"] if real else ["hooking"]
     assert run(code, before=[copy]) == expected
     assert run(code, before=[copy, python_directory]) == expected
+    code = "from vdsm.common.conv import tobool; print(tobool('1'))"
+    assert run(code, before=[copy]) == ["True"]
 
 
 def test_a_link_to_ours(run, tmp_path, python_directory):

@@ -2,8 +2,12 @@
 """The module `hooking` under the name it has inside VDSM."""
 
 import sys
+from typing import TYPE_CHECKING
 
 import hooking
 
-# One module under two names: what is set on one is seen through the other.
-sys.modules[__name__] = hooking
+if TYPE_CHECKING:
+    from hooking import *  # noqa: F403
+else:
+    # One module under two names: what is set on one is seen through the other.
+    sys.modules[__name__] = hooking
