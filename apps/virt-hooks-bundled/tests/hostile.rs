@@ -32,13 +32,14 @@ const PLACE: &str = "set -e
     for dir in /run /var /etc; do mount -t tmpfs tmpfs $dir; done
     mount -t sysfs sysfs /sys
     mount -t tmpfs tmpfs /sys/module
-    mkdir /run/empty /run/tmp /run/vdsm";
+    mkdir /run/empty /run/tmp /run/vdsm
+    ip link add em1 type bridge || :";
 
 const VM: &str = "b5622e62-5d1a-4c69-af78-7f70d629869d";
 /// How long a hook may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// What it may write to standard error; an engine keeps more, but people read no more.
-const LINES: usize = 24;
+const LINES: usize = 32;
 const STDERR: usize = 16 << 10;
 
 /// Hooks that open their payload whatever the environment holds, and why.
@@ -105,7 +106,13 @@ fn values(example: &str) -> Vec<OsString> {
     .to_vec();
     values.push("A".repeat(100 << 10).into());
     values.push("[".repeat(100 << 10).into());
-    values.push("1,".repeat(50 << 10).into());
+    for item in ["1,", "+a,", "-a ", "1:", "1G,/a:", "{}^", "{'a': 'b'}^"] {
+        values.push(item.repeat((100 << 10) / item.len()).into());
+    }
+    let pairs: Vec<String> = (0..3_000).map(|n| format!("'x{n}': '{n}'")).collect();
+    values.push(format!("{{{}}}", pairs.join(",")).into());
+    let pairs: Vec<String> = (0..3_000).map(|n| format!("'x{n}':{{}}")).collect();
+    values.push(format!("{{{}}}", pairs.join(",")).into());
     values.push(OsString::from_vec(b"a\xff\xfe".to_vec()));
     values.push(example.into());
     for end in [";$(touch X)", "\ntouch X", "/../../X"] {
@@ -169,6 +176,9 @@ fn xml(subject: Subject, many: bool) -> Vec<Vec<u8>> {
         "<a>".repeat(10_000) + &"</a>".repeat(10_000),
     ]);
     if many {
+        let odd = "<disk device='disk'/><disk device='disk'><target dev='a' bus='scsi'/></disk><interface/><hostdev/>";
+        payloads.push(domain(&format!("<devices>{}</devices>", odd.repeat(2_500))));
+        payloads.push(domain(&format!("<devices>{}</devices>", "<boot order='x'/>".repeat(10_000))));
         // Of five kinds, 2,000 of each.
         payloads.push(domain(&format!("<devices>{}</devices>", all(2_000))));
         payloads.push(interface(&"<source bridge='b'/><filterref filter='f'/>".repeat(5_000)));
@@ -213,9 +223,12 @@ fn json(hook: &Hook, values: &[(&ManifestProperty, &OsStr)], many: bool) -> Vec<
         json!([{"status": "Up", "vmId": 5, "disks": [], "network": 1, "memoryStats": "x"}]),
     ];
     if many {
+        // Of their NICs there is one: a command for each of so many addresses is work that was asked for.
+        let network = |n: usize| json!({"nic": format!("em{n}"), "custom": custom});
         let networks: serde_json::Map<String, Value> =
-            (0..10_000).map(|n| (format!("net{n}"), network.clone())).collect();
+            (0..10_000).map(|n| (format!("net{n}"), network(n))).collect();
         payloads.push(setup(networks.into()));
+        payloads.push(setup((0..10_000).map(|n| (format!("net{n}"), json!({"custom": 1}))).collect()));
         payloads.push((0..10_000).map(|n| json!({"status": "Up", "vmId": n.to_string()})).collect());
     }
     let mut payloads: Vec<Vec<u8>> = payloads.iter().map(|value| value.to_string().into_bytes()).collect();
@@ -266,8 +279,11 @@ fn finish(command: &mut Command) -> Result<Output, String> {
     std::thread::spawn(move || sender.send(child.wait_with_output()));
     match receiver.recv_timeout(PATIENCE) {
         Ok(output) => output.map_err(|error| error.to_string()),
-        // The child goes with this process, which the failed test ends.
-        Err(_) => Err(format!("process {pid} did not end within {PATIENCE:?}")),
+        Err(_) => {
+            // Nobody has waited for it, so the number is still its own.
+            let _ = Command::new("sh").args(["-c", &format!("kill -KILL {pid}")]).status();
+            Err(format!("it did not end within {PATIENCE:?}"))
+        }
     }
 }
 
