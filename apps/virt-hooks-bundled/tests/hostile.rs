@@ -6,8 +6,8 @@
 //!
 //! All hooks take part, those too that act on the host (`fcoe`, `vhostmd`, `localdisk`, `openstacknet`, `vmfex_dev`,
 //! `fileinject`, `ethtool_options`, `extra_ipv4_addrs`, `scratchpad`): the tests run in namespaces of their own, where
-//! the host's network is not, all file systems of the root are read-only, `/etc`, `/run` and `/var` are empty and
-//! `PATH` names an empty directory. A service manager cannot be reached from there, as its socket is in `/run`, and
+//! the host's network is not, the root's file system is read-only, `/etc`, `/run` and `/var` are empty and `PATH`
+//! names an empty directory. A service manager cannot be reached from there, as its socket is in `/run`, and
 //! sudo refuses without `/etc/sudoers`. Where such namespaces cannot be made, all is ignored.
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test binary")]
 
