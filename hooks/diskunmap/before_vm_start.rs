@@ -10,6 +10,7 @@ pub(crate) fn run(hook: &mut Context) -> Result<(), Failure> {
         _ => return Ok(()),
     };
     let mut domain = hook.domain()?;
+    let (mut without_target, mut without_driver) = (0, 0);
     for disk in domain.all_named("disk") {
         let device = domain.attribute(disk, "device");
         if !matches!(device.as_deref(), Some("disk" | "lun")) {
@@ -17,10 +18,15 @@ pub(crate) fn run(hook: &mut Context) -> Result<(), Failure> {
         }
         let bus = domain.child(disk, "target").and_then(|target| domain.attribute(target, "bus"));
         match (bus.as_deref(), domain.child(disk, "driver")) {
-            (None, _) => hook.log("diskunmap: a disk without a target is left alone"),
+            (None, _) => without_target += 1,
             (Some(bus), _) if !buses.contains(&bus) => {}
-            (Some(_), None) => hook.log("diskunmap: a disk without a driver is left alone"),
+            (Some(_), None) => without_driver += 1,
             (Some(_), Some(driver)) => domain.set_attribute(driver, "discard", "unmap")?,
+        }
+    }
+    for (count, what) in [(without_target, "target"), (without_driver, "driver")] {
+        if count > 0 {
+            hook.log(format_args!("diskunmap: disks without a {what} are left alone: {count}"));
         }
     }
     Ok(domain.save()?)

@@ -6,23 +6,30 @@ use virt_hooks_sdk::{Command, CommandError, Context, Failure};
 
 const PROPERTY: &str = "ethtool_opts";
 
+/// How many failures are told one by one.
+const MOST: usize = 8;
+
 pub(crate) fn run(hook: &mut Context) -> Result<(), Failure> {
     let payload = hook.json()?;
     let networks = payload
         .pointer("/request/networks")
         .and_then(Value::as_object)
         .ok_or_else(|| Failure::stop(format!("{PROPERTY}: the payload has no object request.networks")))?;
-    let mut failure = None;
+    let mut reasons = Vec::new();
     for (name, network) in networks {
         if let Err(reason) = set_up(hook, name, network) {
-            // One line each; the last one is told with the exit code.
-            if let Some(before) = failure.replace(format!("{PROPERTY} of network {}: {reason}", shown(name)))
-            {
-                hook.log(before);
-            }
+            reasons.push(format!("{PROPERTY} of network {}: {reason}", shown(name)));
         }
     }
-    failure.map_or(Ok(()), |reason| Err(Failure::stop(reason)))
+    // One line each; the last one is told with the exit code.
+    let Some(last) = reasons.pop() else { return Ok(()) };
+    for reason in reasons.iter().take(MOST) {
+        hook.log(reason);
+    }
+    if reasons.len() > MOST {
+        hook.log(format_args!("{PROPERTY}: {} more networks failed", reasons.len() - MOST));
+    }
+    Err(Failure::stop(last))
 }
 
 /// Does what one network asks for; says why it could not.

@@ -8,23 +8,30 @@ use virt_hooks_sdk::{Command, Context, Failure};
 
 const PROPERTY: &str = "ipv4_addrs";
 
+/// How many failures are told one by one.
+const MOST: usize = 8;
+
 pub(crate) fn run(hook: &mut Context) -> Result<(), Failure> {
     let payload = hook.json()?;
     let networks = payload
         .pointer("/request/networks")
         .and_then(Value::as_object)
         .ok_or_else(|| Failure::stop(format!("{PROPERTY}: the payload has no object request.networks")))?;
-    let mut failure = None;
+    let mut reasons = Vec::new();
     for (name, network) in networks {
         if let Err(reason) = set_up(hook, name, network) {
-            // One line each; the last one is told with the exit code.
-            if let Some(before) = failure.replace(format!("{PROPERTY} of network {}: {reason}", shown(name)))
-            {
-                hook.log(before);
-            }
+            reasons.push(format!("{PROPERTY} of network {}: {reason}", shown(name)));
         }
     }
-    failure.map_or(Ok(()), |reason| Err(Failure::stop(reason)))
+    // One line each; the last one is told with the exit code.
+    let Some(last) = reasons.pop() else { return Ok(()) };
+    for reason in reasons.iter().take(MOST) {
+        hook.log(reason);
+    }
+    if reasons.len() > MOST {
+        hook.log(format_args!("{PROPERTY}: {} more networks failed", reasons.len() - MOST));
+    }
+    Err(Failure::stop(last))
 }
 
 /// Does what one network asks for; says why it could not.
@@ -43,15 +50,22 @@ fn set_up(hook: &mut Context, name: &str, network: &Value) -> Result<(), String>
         return Ok(());
     }
     let device = top_device(hook.host(), name, network)?;
+    let mut unclear = 0;
     for item in items {
         if is_address(item) {
             add(hook, name, &device, item)?;
-        } else {
+            continue;
+        }
+        unclear += 1;
+        if unclear <= MOST {
             let (network, item) = (shown(name), shown(item));
             hook.log(format!(
                 "{PROPERTY} of network {network}: expected an address such as 192.0.2.7/24, not {item}"
             ));
         }
+    }
+    if unclear > MOST {
+        hook.log(format!("{PROPERTY} of network {}: {} more are no addresses", shown(name), unclear - MOST));
     }
     Ok(())
 }

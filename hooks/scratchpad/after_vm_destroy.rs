@@ -6,18 +6,26 @@ use super::record::Record;
 use std::{fs, io};
 use virt_hooks_sdk::{Context, Failure};
 
+/// How many entries that are not deleted are told one by one.
+const MOST: usize = 8;
+
 pub(crate) fn run(hook: &mut Context) -> Result<(), Failure> {
     let Some(value) = hook.property("scratchpad")? else { return Ok(()) };
     let record = Record::of(hook)?;
-    let mut failed = None;
+    let (mut failed, mut notes) = (None, Vec::new());
     for entry in entry::lenient(&value) {
-        // The others are looked after all the same.
-        if let Err(failure) = entry.and_then(|entry| remove(hook, &record, entry.path)) {
-            match &failed {
-                None => failed = Some(failure),
-                Some(_) => hook.log(failure),
-            }
+        match entry.and_then(|entry| remove(hook, &record, entry.path)) {
+            Ok(note) => notes.extend(note),
+            // The others are looked after all the same.
+            Err(failure) if failed.is_none() => failed = Some(failure),
+            Err(failure) => notes.push(failure.message().to_owned()),
         }
+    }
+    for note in notes.iter().take(MOST) {
+        hook.log(note);
+    }
+    if notes.len() > MOST {
+        hook.log(format!("scratchpad: {} more entries were not deleted", notes.len() - MOST));
     }
     match failed {
         Some(failure) => Err(failure),
@@ -28,14 +36,14 @@ pub(crate) fn run(hook: &mut Context) -> Result<(), Failure> {
     }
 }
 
-fn remove(hook: &Context, record: &Record, path: &str) -> Result<(), Failure> {
+/// Deletes what was made for the VM; tells why there is nothing to delete.
+fn remove(hook: &Context, record: &Record, path: &str) -> Result<Option<String>, Failure> {
     let wrong = |what: &str| Failure::stop(format!("scratchpad: {}: {what}", shown(path)));
     let file = hook.host().path(path);
     let metadata = match fs::symlink_metadata(&file) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            hook.log(format!("scratchpad: {} is gone already", shown(path)));
-            return Ok(());
+            return Ok(Some(format!("scratchpad: {} is gone already", shown(path))));
         }
         Err(error) => return Err(wrong(&error.to_string())),
     };
@@ -43,12 +51,11 @@ fn remove(hook: &Context, record: &Record, path: &str) -> Result<(), Failure> {
         return Err(wrong("a directory, and left alone"));
     }
     if !record.has(&metadata) {
-        hook.log(format!("scratchpad: {} was not made for this VM and is left alone", shown(path)));
-        return Ok(());
+        return Ok(Some(format!("scratchpad: {} was not made for this VM and is left alone", shown(path))));
     }
     fs::remove_file(&file).map_err(|error| wrong(&format!("delete it: {error}")))?;
     record.forget(&metadata);
-    Ok(())
+    Ok(None)
 }
 
 #[cfg(test)]

@@ -15,6 +15,9 @@ const OPTIONS: &[(&str, &str, &[&str])] = &[
 
 const EXPECTED: &str = "spiceoptions: expected a mapping such as {'image': {'compression': 'auto_glz'}}";
 
+/// How many options that are skipped are told one by one.
+const MOST: usize = 8;
+
 pub(crate) fn run(hook: &mut Context) -> Result<(), Failure> {
     let Some(property) = hook.property("spiceoptions")? else { return Ok(()) };
     let wanted = options(hook, &property)?;
@@ -68,8 +71,11 @@ fn options(hook: &Context, property: &str) -> Result<Vec<Setting>, Failure> {
             }
         }
     }
-    for what in unknown {
+    for what in unknown.iter().take(MOST) {
         hook.log(format_args!("spiceoptions: skipped {what}"));
+    }
+    if unknown.len() > MOST {
+        hook.log(format_args!("spiceoptions: skipped {} more", unknown.len() - MOST));
     }
     Ok(wanted)
 }

@@ -7,6 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::symlink;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use virt_hooks_libvirt::Connection;
-use virt_hooks_testhost::{Daemon, GuestOptions, Host};
+use virt_hooks_testhost::{Daemon, GuestOptions, Host, Qemu};
 
 pub(crate) const UUID: &str = "6f0c2a3e-1111-4222-8333-444455556666";
 /// How long anything may take before a test gives it up.
@@ -38,6 +39,11 @@ pub(crate) const ALL: [&str; 8] = [
 /// Where `virt-hooks` is, if it was built.
 pub(crate) fn command() -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_virt-hooks-vm")).with_file_name("virt-hooks")
+}
+
+/// Where the executable with all bundled hooks is, if it was built.
+pub(crate) fn bundled() -> PathBuf {
+    command().with_file_name("virt-hooks-bundled")
 }
 
 pub(crate) struct Bed {
@@ -149,6 +155,13 @@ impl Bed {
         Ok(())
     }
 
+    /// Installs a bundled hook under the name it is found by.
+    pub(crate) fn bundled_hook(&self, point: &str, name: &str) -> Result {
+        let directory = self.path("hooks").join(point);
+        fs::create_dir_all(&directory)?;
+        Ok(symlink(bundled(), directory.join(name))?)
+    }
+
     /// Has hooks note what they see at these points.
     pub(crate) fn spy(&self, points: &[&str]) -> Result {
         points.iter().try_for_each(|point| self.hook(point, "90_spy", &traces::spy(&self.path("seen"))))
@@ -188,8 +201,7 @@ impl Bed {
     /// Begins to run `vm` with arguments.
     pub(crate) fn begin(&self, arguments: &[&str]) -> Result<Running> {
         let all: Vec<&str> = ["vm"].iter().chain(arguments).copied().collect();
-        let mut command = self.command_of(Path::new(env!("CARGO_BIN_EXE_virt-hooks-vm")), &all);
-        Ok(Running(Some(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)))
+        Running::of(&mut self.command_of(Path::new(env!("CARGO_BIN_EXE_virt-hooks-vm")), &all))
     }
 
     /// The state of a VM as `vm list` says it; `None` where there is no such VM.
@@ -202,7 +214,12 @@ impl Bed {
 
     /// The arguments of the QEMU of a VM, in one line; `None` where it does not run.
     pub(crate) fn qemu(&self, name: &str) -> Option<String> {
-        self.host.as_ref()?.qemu_cmdline(name).map(|arguments| arguments.join(" "))
+        self.process(name).map(|qemu| qemu.arguments.join(" "))
+    }
+
+    /// The QEMU of a VM; `None` where it does not run.
+    pub(crate) fn process(&self, name: &str) -> Option<Qemu> {
+        self.host.as_ref()?.qemus().into_iter().find(|qemu| qemu.name == name)
     }
 
     /// Waits until a hook made this file.
@@ -250,6 +267,11 @@ pub(crate) fn until(what: &str, condition: impl Fn() -> bool) {
 pub(crate) struct Running(Option<Child>);
 
 impl Running {
+    /// Begins to run a command.
+    pub(crate) fn of(command: &mut Command) -> Result<Self> {
+        Ok(Self(Some(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)))
+    }
+
     pub(crate) fn signal(&self, signal: Signal) -> Result {
         Ok(kill_process(Pid::from_child(self.0.as_ref().unwrap()), signal)?)
     }
@@ -290,7 +312,17 @@ pub(crate) struct Done {
 impl Done {
     /// Sees that it ended with this code.
     pub(crate) fn expect(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "standard error:\n{}", self.stderr);
+        self.expect_one_of(&[code])
+    }
+
+    /// As [`Done::expect`], where the host decides which it is.
+    pub(crate) fn expect_one_of(self, codes: &[i32]) -> Self {
+        assert!(
+            codes.contains(&self.code),
+            "{} is not in {codes:?}, standard error:\n{}",
+            self.code,
+            self.stderr
+        );
         self
     }
 

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a test binary")]
 
 mod bed;
+mod bundled;
 mod demo;
 mod destroying;
 mod devices;
@@ -40,6 +41,14 @@ enum Needs {
     Command,
     /// All that the demo needs.
     Demo,
+    /// The embedded driver, the command, and the executable with the bundled hooks.
+    Bundled,
+    /// All that, and the right to give a process directories of the host of its own.
+    BundledApart,
+    /// All that, and `qemu-img` where the hooks look for it.
+    BundledImages,
+    /// The bundled hooks, and a QEMU with SPICE.
+    BundledSpice,
 }
 
 impl Needs {
@@ -55,6 +64,9 @@ impl Needs {
             );
             return Some((what, line));
         }
+        if let Some(missing) = bundled::missing(self) {
+            return Some(missing);
+        }
         let missing = match self {
             Self::Library => {
                 let error = Libvirt::load().err()?;
@@ -69,7 +81,13 @@ impl Needs {
             Self::Demo if !has_virsh() => {
                 return Some(("virsh".to_owned(), "virsh is missing; install libvirt-clients".to_owned()));
             }
-            Self::Qemu | Self::Command | Self::Demo => requirements().err()?,
+            Self::Qemu
+            | Self::Command
+            | Self::Demo
+            | Self::Bundled
+            | Self::BundledApart
+            | Self::BundledImages
+            | Self::BundledSpice => requirements().err()?,
             Self::Daemon => Daemon::requirements().err()?,
         };
         let first = missing.things.first().map(|thing| thing.what.replace(' ', "_")).unwrap_or_default();
@@ -102,8 +120,18 @@ macro_rules! tests {
 pub(crate) use tests;
 
 fn main() {
-    let missing =
-        [Needs::Library, Needs::Qemu, Needs::Daemon, Needs::Command, Needs::Demo].map(|n| (n, n.missing()));
+    let missing = [
+        Needs::Library,
+        Needs::Qemu,
+        Needs::Daemon,
+        Needs::Command,
+        Needs::Demo,
+        Needs::Bundled,
+        Needs::BundledApart,
+        Needs::BundledImages,
+        Needs::BundledSpice,
+    ]
+    .map(|n| (n, n.missing()));
     let lines: BTreeSet<_> = missing.iter().filter_map(|(_, reason)| Some(&reason.as_ref()?.1)).collect();
     for line in lines {
         // Standard output belongs to the list of tests.
@@ -111,6 +139,7 @@ fn main() {
     }
     let tests = [
         demo::TESTS,
+        bundled::TESTS,
         life::TESTS,
         vetoes::TESTS,
         refusals::TESTS,
