@@ -4,6 +4,7 @@
 use std::io;
 use std::path::PathBuf;
 use virt_hooks_engine::{FlagsError, HookError};
+use virt_hooks_libvirt::ErrorKind;
 
 /// Why an operation did not happen. Its text is one line.
 #[derive(Debug, thiserror::Error)]
@@ -122,6 +123,10 @@ impl Error {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Unreachable(e) => e.hint(),
+            Self::Refused { source, .. } if source.kind == ErrorKind::Unreachable => Some(
+                "libvirt itself cannot reach another of its daemons: start that, such as with \
+                 `systemctl start virtnetworkd.socket` for networks",
+            ),
             Self::Refused { source, .. } | Self::Lost { source, .. } => source.hint(),
             _ => None,
         }

@@ -223,7 +223,11 @@ impl Occasion<'_> {
     /// An error for a start that libvirt left in the middle; another error as it is.
     fn lost(&self, error: Error, runs: Option<bool>) -> Error {
         match error {
-            Error::Refused { operation, vm, source } if source.kind == ErrorKind::Unreachable => {
+            // A daemon that cannot reach another one, such as that for networks, says so in the same words:
+            // our connection to it still stands then.
+            Error::Refused { operation, vm, source }
+                if source.kind == ErrorKind::Unreachable && !self.driver.connection.is_alive() =>
+            {
                 let left = match runs {
                     Some(true) => "the VM runs, and no hook was told",
                     Some(false) => "the VM does not run",

@@ -312,17 +312,7 @@ pub(crate) struct Done {
 impl Done {
     /// Sees that it ended with this code.
     pub(crate) fn expect(self, code: i32) -> Self {
-        self.expect_one_of(&[code])
-    }
-
-    /// As [`Done::expect`], where the host decides which it is.
-    pub(crate) fn expect_one_of(self, codes: &[i32]) -> Self {
-        assert!(
-            codes.contains(&self.code),
-            "{} is not in {codes:?}, standard error:\n{}",
-            self.code,
-            self.stderr
-        );
+        assert_eq!(self.code, code, "standard error:\n{}", self.stderr);
         self
     }
 
