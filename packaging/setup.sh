@@ -79,6 +79,7 @@ if [ "$purpose" = test ]; then
 	has libvirtd || need libvirtd libvirt-daemon libvirt-daemon
 	has ip || need ip iproute2 iproute
 	has openssl || need openssl openssl openssl
+	has ethtool || need ethtool ethtool ethtool
 	has qemu-img || need qemu-img qemu-utils qemu-img
 	has_pytest || need pytest python3-pytest python3-pytest
 fi
