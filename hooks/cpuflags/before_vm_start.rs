@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Requires or disables the CPU features that a property names.
 
+use crate::shared::messages::MOST;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use virt_hooks_sdk::{Context, Failure, NewElement};
@@ -96,7 +97,6 @@ fn is_name(name: &str) -> bool {
 
 /// Items for a message, which has to stay readable whatever they are.
 fn listed(items: &[&str]) -> String {
-    const MOST: usize = 8;
     let short = |item: &&str| format!("{:?}", item.chars().take(40).collect::<String>());
     let mut list = items.iter().take(MOST).map(short).collect::<Vec<_>>().join(", ");
     if items.len() > MOST {

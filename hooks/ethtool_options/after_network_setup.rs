@@ -1,48 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Runs ethtool on the NICs of networks that ask for it.
 
+use crate::shared::messages::shown;
+use crate::shared::network_request::{for_each_with, is_interface_name};
 use virt_hooks_sdk::serde_json::{Map, Value};
 use virt_hooks_sdk::{Command, CommandError, Context, Failure};
 
 const PROPERTY: &str = "ethtool_opts";
 
-/// How many failures are told one by one.
-const MOST: usize = 8;
-
 pub(crate) fn run(hook: &mut Context) -> Result<(), Failure> {
-    let payload = hook.json()?;
-    let networks = payload
-        .pointer("/request/networks")
-        .and_then(Value::as_object)
-        .ok_or_else(|| Failure::stop(format!("{PROPERTY}: the payload has no object request.networks")))?;
-    let mut reasons = Vec::new();
-    for (name, network) in networks {
-        if let Err(reason) = set_up(hook, name, network) {
-            reasons.push(format!("{PROPERTY} of network {}: {reason}", shown(name)));
-        }
-    }
-    // One line each; the last one is told with the exit code.
-    let Some(last) = reasons.pop() else { return Ok(()) };
-    for reason in reasons.iter().take(MOST) {
-        hook.log(reason);
-    }
-    if reasons.len() > MOST {
-        hook.log(format_args!("{PROPERTY}: {} more networks failed", reasons.len() - MOST));
-    }
-    Err(Failure::stop(last))
+    for_each_with(hook, PROPERTY, set_up)
 }
 
 /// Does what one network asks for; says why it could not.
-fn set_up(hook: &mut Context, name: &str, network: &Value) -> Result<(), String> {
-    let network = network.as_object().ok_or("the network is no object")?;
-    if network.contains_key("remove") {
-        return Ok(());
-    }
-    let Some(custom) = network.get("custom") else { return Ok(()) };
-    let Some(options) = custom.as_object().ok_or("\"custom\" is no object")?.get(PROPERTY) else {
-        return Ok(());
-    };
-    let options = options.as_str().ok_or("expected text")?;
+fn set_up(hook: &mut Context, name: &str, network: &Map<String, Value>, options: &str) -> Result<(), String> {
     let commands = split(options);
     if commands.is_empty() {
         return Ok(());
@@ -100,15 +71,6 @@ fn nics(hook: &Context, network: &Map<String, Value>) -> Result<Vec<String>, Str
     Ok(name("nic")?.into_iter().map(str::to_owned).collect())
 }
 
-/// Whether the kernel could have an interface of this name; such a name is also one part of a path,
-/// and no option.
-fn is_interface_name(name: &str) -> bool {
-    (1..16).contains(&name.len())
-        && !name.starts_with('-')
-        && !matches!(name, "." | "..")
-        && !name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control())
-}
-
 fn ethtool<'a>(
     hook: &mut Context,
     network: &str,
@@ -126,13 +88,6 @@ fn ethtool<'a>(
             Ok(())
         }
     }
-}
-
-/// For messages: in quotes, on one line, of bounded length.
-fn shown(text: &str) -> String {
-    let start: String = text.chars().take(80).collect();
-    let dots = if start.len() < text.len() { "..." } else { "" };
-    format!("{start:?}{dots}")
 }
 
 #[cfg(test)]

@@ -2,49 +2,25 @@
 //! Adds IPv4 addresses to the top devices of networks that ask for it.
 
 use super::device::top_device;
+use crate::shared::messages::{MOST, shown};
+use crate::shared::network_request::for_each_with;
 use std::net::Ipv4Addr;
-use virt_hooks_sdk::serde_json::Value;
+use virt_hooks_sdk::serde_json::{Map, Value};
 use virt_hooks_sdk::{Command, Context, Failure};
 
 const PROPERTY: &str = "ipv4_addrs";
 
-/// How many failures are told one by one.
-const MOST: usize = 8;
-
 pub(crate) fn run(hook: &mut Context) -> Result<(), Failure> {
-    let payload = hook.json()?;
-    let networks = payload
-        .pointer("/request/networks")
-        .and_then(Value::as_object)
-        .ok_or_else(|| Failure::stop(format!("{PROPERTY}: the payload has no object request.networks")))?;
-    let mut reasons = Vec::new();
-    for (name, network) in networks {
-        if let Err(reason) = set_up(hook, name, network) {
-            reasons.push(format!("{PROPERTY} of network {}: {reason}", shown(name)));
-        }
-    }
-    // One line each; the last one is told with the exit code.
-    let Some(last) = reasons.pop() else { return Ok(()) };
-    for reason in reasons.iter().take(MOST) {
-        hook.log(reason);
-    }
-    if reasons.len() > MOST {
-        hook.log(format_args!("{PROPERTY}: {} more networks failed", reasons.len() - MOST));
-    }
-    Err(Failure::stop(last))
+    for_each_with(hook, PROPERTY, set_up)
 }
 
 /// Does what one network asks for; says why it could not.
-fn set_up(hook: &mut Context, name: &str, network: &Value) -> Result<(), String> {
-    let network = network.as_object().ok_or("the network is no object")?;
-    if network.contains_key("remove") {
-        return Ok(());
-    }
-    let Some(custom) = network.get("custom") else { return Ok(()) };
-    let Some(addresses) = custom.as_object().ok_or("\"custom\" is no object")?.get(PROPERTY) else {
-        return Ok(());
-    };
-    let addresses = addresses.as_str().ok_or("expected text")?;
+fn set_up(
+    hook: &mut Context,
+    name: &str,
+    network: &Map<String, Value>,
+    addresses: &str,
+) -> Result<(), String> {
     let mut items = addresses.split(',').map(str::trim).filter(|item| !item.is_empty()).peekable();
     if items.peek().is_none() {
         return Ok(());
@@ -99,13 +75,6 @@ fn add(hook: &mut Context, network: &str, device: &str, address: &str) -> Result
         _ => {}
     }
     Ok(())
-}
-
-/// For messages: in quotes, on one line, of bounded length.
-pub(super) fn shown(text: &str) -> String {
-    let start: String = text.chars().take(80).collect();
-    let dots = if start.len() < text.len() { "..." } else { "" };
-    format!("{start:?}{dots}")
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The device of the host that carries a network's addresses.
 
-use super::after_network_setup::shown;
+use crate::shared::messages::shown;
+use crate::shared::network_request::is_interface_name;
 use virt_hooks_sdk::serde_json::{Map, Value};
 use virt_hooks_sdk::{Host, is_true};
 
@@ -61,15 +62,6 @@ fn means_yes(value: &Value) -> bool {
         Value::String(text) => is_true(text),
         _ => false,
     }
-}
-
-/// Whether the kernel could have an interface of this name; such a name is also one part of a path,
-/// and no option.
-fn is_interface_name(name: &str) -> bool {
-    (1..16).contains(&name.len())
-        && !name.starts_with('-')
-        && !matches!(name, "." | "..")
-        && !name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control())
 }
 
 #[cfg(test)]

@@ -3,21 +3,18 @@
 
 use super::plan::{self, Plan};
 use super::settings::Settings;
+use crate::shared::network_request::networks;
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use virt_hooks_sdk::serde_json::Value;
 use virt_hooks_sdk::{Command, Context, Failure};
 
 const TEMPLATE: &str = "/etc/fcoe/cfg-ethx";
 
 pub(crate) fn run(hook: &mut Context) -> Result<(), Failure> {
     let payload = hook.json()?;
-    let networks = payload
-        .pointer("/request/networks")
-        .and_then(Value::as_object)
-        .ok_or_else(|| Failure::stop("fcoe: the payload has no object request.networks"))?;
+    let networks = networks(&payload, "fcoe")?;
     // All that can be wrong is found here, before the first file is touched.
     let plan = plan::make(hook, networks)?;
     let mut files = Vec::new();
@@ -96,7 +93,7 @@ mod tests {
     use std::rc::Rc;
     use tempfile::TempDir;
     use virt_hooks_sdk::Output;
-    use virt_hooks_sdk::serde_json::json;
+    use virt_hooks_sdk::serde_json::{Value, json};
 
     const OLD: &str = "# Generated\nFCOE_ENABLE=\"yes\"\n";
 

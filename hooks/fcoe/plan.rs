@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Which NICs are to have an FCoE configuration after the change of networks, and which no more.
 
+use crate::shared::messages::shown;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
@@ -138,13 +139,6 @@ fn is_nic_name(name: &str) -> bool {
     (1..16).contains(&name.len())
         && !matches!(name, "." | ".." | "ethx")
         && !name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control())
-}
-
-/// For messages: in quotes, on one line, of bounded length.
-fn shown(text: &str) -> String {
-    let start: String = text.chars().take(80).collect();
-    let dots = if start.len() < text.len() { "..." } else { "" };
-    format!("{start:?}{dots}")
 }
 
 #[cfg(test)]

@@ -8,7 +8,9 @@ pub(crate) fn run(hook: &mut Context) -> Result<(), Failure> {
 }
 
 fn log(hook: &Context) -> Result<(), Failure> {
-    let Some((mut domain, name)) = super::switch::meant(hook)? else { return Ok(()) };
+    let Some((mut domain, name)) = crate::shared::vm_switch::meant(hook, "log_console")? else {
+        return Ok(());
+    };
     let devices = domain.first_named("devices");
     let devices = devices.ok_or_else(|| Failure::go_on("log_console: the domain has no devices element"))?;
     let Some(serial) = domain.child(devices, "serial") else {

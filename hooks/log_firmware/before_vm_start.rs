@@ -13,7 +13,9 @@ pub(crate) fn run(hook: &mut Context) -> Result<(), Failure> {
 }
 
 fn log(hook: &Context) -> Result<(), Failure> {
-    let Some((mut domain, name)) = super::switch::meant(hook)? else { return Ok(()) };
+    let Some((mut domain, name)) = crate::shared::vm_switch::meant(hook, "log_firmware")? else {
+        return Ok(());
+    };
     if let Some(arch) = other_machine(&domain) {
         hook.log(format_args!("log_firmware: a machine of {arch} has no debug port, nothing is logged"));
         return Ok(());

@@ -3,11 +3,9 @@
 
 use super::entry::{self, shown};
 use super::record::Record;
+use crate::shared::messages::log_few;
 use std::{fs, io};
 use virt_hooks_sdk::{Context, Failure};
-
-/// How many entries that are not deleted are told one by one.
-const MOST: usize = 8;
 
 pub(crate) fn run(hook: &mut Context) -> Result<(), Failure> {
     let Some(value) = hook.property("scratchpad")? else { return Ok(()) };
@@ -21,12 +19,7 @@ pub(crate) fn run(hook: &mut Context) -> Result<(), Failure> {
             Err(failure) => notes.push(failure.message().to_owned()),
         }
     }
-    for note in notes.iter().take(MOST) {
-        hook.log(note);
-    }
-    if notes.len() > MOST {
-        hook.log(format!("scratchpad: {} more entries were not deleted", notes.len() - MOST));
-    }
+    log_few(hook, notes.iter(), |n| format!("scratchpad: {n} more entries were not deleted"));
     match failed {
         Some(failure) => Err(failure),
         None => {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Sets options of SPICE displays.
 
+use crate::shared::messages::log_few;
 use virt_hooks_sdk::{Context, Domain, EditError, Element, Failure, Mapping, NewElement};
 
 /// Element, its attribute, and the values of that.
@@ -14,9 +15,6 @@ const OPTIONS: &[(&str, &str, &[&str])] = &[
 ];
 
 const EXPECTED: &str = "spiceoptions: expected a mapping such as {'image': {'compression': 'auto_glz'}}";
-
-/// How many options that are skipped are told one by one.
-const MOST: usize = 8;
 
 pub(crate) fn run(hook: &mut Context) -> Result<(), Failure> {
     let Some(property) = hook.property("spiceoptions")? else { return Ok(()) };
@@ -71,12 +69,8 @@ fn options(hook: &Context, property: &str) -> Result<Vec<Setting>, Failure> {
             }
         }
     }
-    for what in unknown.iter().take(MOST) {
-        hook.log(format_args!("spiceoptions: skipped {what}"));
-    }
-    if unknown.len() > MOST {
-        hook.log(format_args!("spiceoptions: skipped {} more", unknown.len() - MOST));
-    }
+    let lines = unknown.iter().map(|what| format!("spiceoptions: skipped {what}"));
+    log_few(hook, lines, |n| format!("spiceoptions: skipped {n} more"));
     Ok(wanted)
 }
 
