@@ -60,14 +60,7 @@ fn json(event: &Event<'_>, plan: &Plan) -> Result<String, Failure> {
                 deadline_ms: h.deadline.as_secs_f64() * 1e3,
             })
             .collect(),
-        skipped: plan
-            .skipped
-            .iter()
-            .map(|s| SkippedRecord {
-                path: s.path.to_string_lossy().into_owned(),
-                reason: s.reason.to_string(),
-            })
-            .collect(),
+        skipped: plan.skipped.iter().map(Into::into).collect(),
         environment: plan.environment.iter().map(|(n, v)| (n.clone(), v.clone().into())).collect(),
         warnings: &plan.warnings,
     };

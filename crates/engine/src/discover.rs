@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Which hooks run at a point (VDSM contract, discovery), at every firing afresh.
 
+use crate::file_state::FileState;
 use crate::outcome::Trouble;
 use crate::settings::Settings;
-use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, RawDir, Stat};
+use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, RawDir};
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
@@ -11,8 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use virt_hooks_contract::Point;
+use virt_hooks_contract::{Point, SkippedRecord};
 use virt_hooks_spawn::Credentials;
 
 /// An executable installed at a hook point.
@@ -40,6 +40,12 @@ pub struct Skipped {
     pub path: PathBuf,
     /// Why.
     pub reason: SkipReason,
+}
+
+impl From<&Skipped> for SkippedRecord {
+    fn from(skipped: &Skipped) -> Self {
+        Self { path: skipped.path.to_string_lossy().into_owned(), reason: skipped.reason.to_string() }
+    }
 }
 
 /// Why a file is not run.
@@ -96,35 +102,7 @@ pub(crate) fn is_backup(name: &[u8]) -> bool {
 /// Directories known to be empty. Only emptiness is remembered: what a directory with files in it would
 /// give also depends on the files' permissions and on where links lead, which its own times do not show.
 #[derive(Default)]
-pub(crate) struct EmptyDirectories(RwLock<HashMap<PathBuf, Stamp>>);
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    dev: u64,
-    ino: u64,
-    mtime: (i64, i64),
-    ctime: (i64, i64),
-}
-
-impl Stamp {
-    fn of(s: &Stat) -> Self {
-        #[expect(clippy::unnecessary_cast, reason = "the types differ between architectures")]
-        Self {
-            dev: s.st_dev as u64,
-            ino: s.st_ino as u64,
-            mtime: (s.st_mtime as i64, s.st_mtime_nsec as i64),
-            ctime: (s.st_ctime as i64, s.st_ctime_nsec as i64),
-        }
-    }
-
-    /// A change within the same tick of the kernel's clock would leave the same times.
-    fn is_settled(self) -> bool {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let youngest = self.mtime.max(self.ctime);
-        let youngest = Duration::new(youngest.0.try_into().unwrap_or(0), youngest.1.try_into().unwrap_or(0));
-        now.checked_sub(youngest).is_some_and(|age| age > Duration::from_millis(100))
-    }
-}
+pub(crate) struct EmptyDirectories(RwLock<HashMap<PathBuf, FileState>>);
 
 /// Lists the hooks of `point`.
 pub(crate) fn discover(
@@ -198,7 +176,7 @@ fn list(
     files: &mut Vec<File>,
 ) -> io::Result<()> {
     let (stamp, mode) = match rustix::fs::stat(dir) {
-        Ok(s) => (Stamp::of(&s), s.st_mode),
+        Ok(s) => (FileState::of(&s), s.st_mode),
         Err(rustix::io::Errno::NOENT) => return Ok(()),
         Err(e) => return Err(e.into()),
     };

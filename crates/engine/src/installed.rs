@@ -2,29 +2,20 @@
 //! The hooks installed on a host, with checksums (VDSM contract, installed hooks).
 
 use crate::chain::Engine;
+use crate::file_state::FileState;
 use crate::outcome::Trouble;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use virt_hooks_contract::{Catalogue, Point};
 
 /// Checksums already made, by what would differ if the file did.
 #[derive(Default)]
-pub(crate) struct Checksums(Mutex<HashMap<Identity, String>>);
-
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Identity {
-    dev: u64,
-    ino: u64,
-    size: u64,
-    mtime: (i64, i64),
-    ctime: (i64, i64),
-}
+pub(crate) struct Checksums(Mutex<HashMap<FileState, String>>);
 
 impl Checksums {
     /// The SHA-256 of a file in hexadecimal; empty where it cannot be read, as under VDSM.
@@ -34,15 +25,8 @@ impl Checksums {
 
     fn try_of(&self, path: &Path) -> io::Result<String> {
         let mut file = File::open(path)?;
-        let m = file.metadata()?;
-        let identity = Identity {
-            dev: m.dev(),
-            ino: m.ino(),
-            size: m.size(),
-            mtime: (m.mtime(), m.mtime_nsec()),
-            ctime: (m.ctime(), m.ctime_nsec()),
-        };
-        if let Some(known) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&identity) {
+        let state = FileState::of(&rustix::fs::fstat(&file)?);
+        if let Some(known) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&state) {
             return Ok(known.clone());
         }
         let mut hasher = Sha256::new();
@@ -54,7 +38,7 @@ impl Checksums {
             }
         }
         let sum = hexadecimal(&hasher.finalize());
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(identity, sum.clone());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(state, sum.clone());
         Ok(sum)
     }
 }

@@ -29,6 +29,7 @@ mod diff;
 mod discover;
 mod environment;
 mod event;
+mod file_state;
 mod host;
 mod installed;
 mod launch_flags;

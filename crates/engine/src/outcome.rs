@@ -11,9 +11,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use virt_hooks_contract::{
-    Failure, PayloadKind, Report, RunRecord, SkippedRecord, Verdict, exit, format_time,
-};
+use virt_hooks_contract::{Failure, PayloadKind, Report, RunRecord, Verdict, exit, format_time};
 use virt_hooks_spawn::signal_name;
 
 /// How much of one hook's standard error goes into an error text.
@@ -294,14 +292,7 @@ impl Outcome {
             duration_ms: milliseconds(self.duration),
             runs: self.runs.iter().map(|r| r.record(with_diff)).collect(),
             not_run: self.not_run.iter().map(|h| h.path.to_string_lossy().into_owned()).collect(),
-            skipped: self
-                .skipped
-                .iter()
-                .map(|s| SkippedRecord {
-                    path: s.path.to_string_lossy().into_owned(),
-                    reason: s.reason.to_string(),
-                })
-                .collect(),
+            skipped: self.skipped.iter().map(Into::into).collect(),
             warnings: self.warnings.clone(),
             error: self.error_text(),
         }

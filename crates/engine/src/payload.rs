@@ -3,6 +3,7 @@
 
 use crate::check::{Original, Unusable, usable};
 use crate::event::{Check, Document, Event};
+use crate::file_state::{FileState, Time};
 use crate::outcome::Trouble;
 use crate::settings::Settings;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
@@ -58,29 +59,13 @@ pub(crate) struct PayloadFile<'a> {
 /// The state of the file when its content was last known.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Seen {
-    dev: u64,
-    ino: u64,
-    size: u64,
-    mtime: (i64, u64),
-    ctime: (i64, u64),
-    atime: (i64, u64),
+    file: FileState,
+    atime: Time,
 }
 
 impl Seen {
     fn of(s: &Stat) -> Self {
-        #[expect(
-            clippy::unnecessary_cast,
-            clippy::cast_sign_loss,
-            reason = "the types differ between architectures"
-        )]
-        Self {
-            dev: s.st_dev as u64,
-            ino: s.st_ino as u64,
-            size: s.st_size as u64,
-            mtime: (s.st_mtime as i64, s.st_mtime_nsec as u64),
-            ctime: (s.st_ctime as i64, s.st_ctime_nsec as u64),
-            atime: (s.st_atime as i64, s.st_atime_nsec as u64),
-        }
+        Self { file: FileState::of(s), atime: FileState::atime(s) }
     }
 }
 
@@ -177,8 +162,7 @@ impl<'a> PayloadFile<'a> {
             Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Err(Spoilt::Removed),
             Err(e) => return Err(Spoilt::Unreadable(e.into())),
         };
-        let now = Seen::of(&stat);
-        if self.reads_show && self.seen == Some(now) {
+        if self.reads_show && self.seen == Some(Seen::of(&stat)) {
             self.in_place = true;
             return Ok(None);
         }
@@ -188,6 +172,7 @@ impl<'a> PayloadFile<'a> {
             FileType::Directory => return Err(Spoilt::NotAFile("a directory")),
             _ => return Err(Spoilt::NotAFile("something that is not a file")),
         }
+        let now = FileState::of(&stat);
         if now.size > self.limit {
             return Err(Spoilt::TooLarge { size: now.size, limit: self.limit });
         }
@@ -198,7 +183,7 @@ impl<'a> PayloadFile<'a> {
         };
         // A process a hook left behind may have swapped it since it was looked at.
         match rustix::fs::fstat(&fd) {
-            Ok(s) if (Seen::of(&s).dev, Seen::of(&s).ino) == (now.dev, now.ino) => {}
+            Ok(s) if FileState::of(&s).is_same_file(now) => {}
             _ => return Err(Spoilt::NotAFile("another file while it was read")),
         }
         let Some(bytes) = self.read_if_different(&fd, now.size).map_err(Spoilt::Unreadable)? else {
