@@ -9,8 +9,11 @@ use std::io::{self, Write};
 use std::path::Path;
 use tar::{Builder, EntryType, Header};
 
-/// Compresses, with neither a name nor a time in it.
-pub(super) fn gzip(content: &[u8]) -> io::Result<Vec<u8>> {
+/// Compresses, with neither a name nor a time in it: the same bytes for the same content.
+///
+/// # Errors
+/// None that is known: it writes to memory.
+pub fn gzip(content: &[u8]) -> io::Result<Vec<u8>> {
     // The byte that names the system is fixed too.
     let mut gzip = GzBuilder::new().mtime(0).operating_system(3).write(Vec::new(), Compression::best());
     gzip.write_all(content)?;

@@ -6,6 +6,7 @@ use super::error::BuildError;
 use super::layout::Role;
 use super::parcel::{Item, ItemKind, Parcel};
 use super::scripts;
+use super::text::{date, year};
 use md5::{Digest, Md5};
 use std::fmt::Write;
 use std::io;
@@ -45,7 +46,7 @@ pub(super) fn build(parcel: &Parcel) -> Result<(String, Vec<u8>), BuildError> {
         Ok(out)
     };
     let content = make().map_err(BuildError::file("archive the files of", Path::new(&parcel.name)))?;
-    Ok((format!("{}_{}_{machine}.deb", parcel.name, parcel.release.whole()), content))
+    Ok((format!("{}_{}_{machine}.deb", parcel.name, parcel.version), content))
 }
 
 /// What Debian's policy wants in each package: who may do what with it, and what changed.
@@ -63,19 +64,21 @@ fn documents(parcel: &Parcel, items: &mut Vec<Item>) -> io::Result<()> {
     };
     let copyright = format!(
         "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\
-         {source}\nFiles: *\nCopyright: {}\nLicense: {}\n {licence}\n",
-        parcel.maintainer, parcel.licence
+         {source}\nFiles: *\nCopyright: {} {}\nLicense: {}\n {licence}\n",
+        year(parcel.time),
+        parcel.maintainer,
+        parcel.licence
     );
     add("copyright", copyright.into_bytes());
     let changes = format!(
         "{} ({}) unstable; urgency=medium\n\n  * Package version {}.\n\n -- {}  {}\n",
         parcel.name,
-        parcel.release.whole(),
-        parcel.release.version,
+        parcel.version,
+        parcel.version,
         parcel.maintainer,
         date(parcel.time)
     );
-    add("changelog.Debian.gz", gzip(changes.as_bytes())?);
+    add("changelog.gz", gzip(changes.as_bytes())?);
     Ok(())
 }
 
@@ -120,9 +123,7 @@ fn control(parcel: &Parcel, items: &[Item], machine: &str) -> String {
         .sum();
     let mut text = format!(
         "Package: {}\nVersion: {}\nArchitecture: {machine}\nMaintainer: {}\nInstalled-Size: {size}\n",
-        parcel.name,
-        parcel.release.whole(),
-        parcel.maintainer
+        parcel.name, parcel.version, parcel.maintainer
     );
     let deb = &parcel.deb;
     for (field, list) in [
@@ -150,47 +151,4 @@ fn control(parcel: &Parcel, items: &[Item], machine: &str) -> String {
         };
     }
     text
-}
-
-/// A date as mail has it, in UTC.
-fn date(time: u32) -> String {
-    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let (mut day, second) = (time / 86_400, time % 86_400);
-    let weekday = DAYS[(day % 7) as usize];
-    let leap = |year: u32| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    let mut year = 1970;
-    while day >= if leap(year) { 366 } else { 365 } {
-        day -= if leap(year) { 366 } else { 365 };
-        year += 1;
-    }
-    let lengths = [31, if leap(year) { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let mut month = 0;
-    while day >= lengths[month] {
-        day -= lengths[month];
-        month += 1;
-    }
-    format!(
-        "{weekday}, {:02} {} {year} {:02}:{:02}:{:02} +0000",
-        day + 1,
-        MONTHS[month],
-        second / 3600,
-        second / 60 % 60,
-        second % 60
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::date;
-
-    #[test]
-    fn dates_are_those_of_the_calendar() {
-        assert_eq!(date(0), "Thu, 01 Jan 1970 00:00:00 +0000");
-        assert_eq!(date(951_782_399), "Mon, 28 Feb 2000 23:59:59 +0000");
-        assert_eq!(date(951_782_400), "Tue, 29 Feb 2000 00:00:00 +0000");
-        assert_eq!(date(1_793_621_096), "Mon, 02 Nov 2026 12:04:56 +0000");
-        assert_eq!(date(u32::MAX), "Sun, 07 Feb 2106 06:28:15 +0000");
-    }
 }

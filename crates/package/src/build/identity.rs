@@ -8,27 +8,6 @@ pub fn package_name(hook: &str) -> String {
     format!("virt-hook-{}", hook.replace('_', "-"))
 }
 
-/// A version and what distinguishes two packages of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Release {
-    /// The version of what is inside.
-    pub version: String,
-    /// Which package of it this is, from 1.
-    pub release: u32,
-}
-
-impl Release {
-    /// The first package of a version.
-    pub fn first(version: &str) -> Self {
-        Self { version: version.to_owned(), release: 1 }
-    }
-
-    /// Both in one word, as all formats write it.
-    pub fn whole(&self) -> String {
-        format!("{}-{}", self.version, self.release)
-    }
-}
-
 /// The kind of machine that a package is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Machine {

@@ -20,9 +20,12 @@ mod scripts;
 mod sign;
 mod source;
 mod target;
+mod text;
 mod write;
 
+pub use archive::gzip;
 pub use error::BuildError;
-pub use identity::{Release, package_name};
+pub use identity::package_name;
 pub use parcel::{Dependencies, Item, ItemKind, Parcel, source_time};
+pub use text::PROJECT;
 pub use write::{Format, Written, write};

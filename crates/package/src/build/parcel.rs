@@ -3,15 +3,14 @@
 
 use super::elf;
 use super::error::BuildError;
-use super::identity::{Machine, Release, package_name};
+use super::identity::{Machine, package_name};
 use super::layout::{Entry, Package, Role, RustHooks, What, plan};
+use super::text;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// Who looks after a package that does not say.
-const NOBODY: &str = "Unknown maintainer <root@localhost>";
 /// The largest file of a package, as a guard against a disk image put there by mistake.
 const LARGEST_FILE: u64 = 512 << 20;
 
@@ -21,10 +20,10 @@ pub struct Parcel {
     /// The package's name.
     pub name: String,
     /// Its version.
-    pub release: Release,
+    pub version: String,
     /// One line, without a full stop.
     pub summary: String,
-    /// Some sentences.
+    /// Some sentences, in lines of at most 75 characters.
     pub description: String,
     /// An SPDX expression.
     pub licence: String,
@@ -164,11 +163,11 @@ impl Parcel {
         }
         let mut parcel = Self {
             name: package_name(&manifest.name),
-            release: Release::first(&manifest.version),
+            version: manifest.version.clone(),
             summary: manifest.summary.clone(),
-            description: manifest.description.clone(),
+            description: text::wrap(&manifest.description),
             licence: manifest.licence.clone(),
-            maintainer: manifest.maintainer.clone().unwrap_or_else(|| NOBODY.to_owned()),
+            maintainer: text::maintainer(manifest.maintainer.as_deref(), rust),
             url: manifest.url.clone(),
             rpm,
             deb,

@@ -18,6 +18,8 @@ use std::path::Path;
 
 /// Number of SHA-256 among rpm's digests.
 const SHA256: u32 = 8;
+/// What tells packages of one version apart; here there is one.
+const RELEASE: &str = "1";
 const SHELL: &str = "/bin/sh";
 
 // Flags of a dependency.
@@ -49,7 +51,7 @@ const SUGGESTS: RelationTags = (5049, 5051, 5050);
 /// Name of the file, and what is in it.
 pub(super) fn build(parcel: &Parcel, key: Option<&Key>) -> Result<(String, Vec<u8>), BuildError> {
     let machine = parcel.machine()?;
-    let whole = format!("{}-{}", parcel.name, parcel.release.whole());
+    let whole = format!("{}-{}-{RELEASE}", parcel.name, parcel.version);
     let archive = cpio::archive(&parcel.items, parcel.time);
     let payload =
         gzip(&archive).map_err(BuildError::file("compress the files of", Path::new(&parcel.name)))?;
@@ -99,26 +101,25 @@ fn lead(name: &str, machine: u16) -> Vec<u8> {
 }
 
 fn describe(header: &mut Header, parcel: &Parcel, machine: &str) {
-    let release = &parcel.release;
     header
         .texts(100, ["C".to_owned()])
         .text(1000, &parcel.name)
-        .text(1001, &release.version)
-        .text(1002, &release.release.to_string())
+        .text(1001, &parcel.version)
+        .text(1002, RELEASE)
         .translated(1004, &parcel.summary)
         .translated(1005, parcel.description.trim())
         .numbers(1006, [parcel.time])
         .text(1007, "localhost")
         .text(1014, &parcel.licence)
         .text(1015, &parcel.maintainer)
-        .translated(1016, "Unspecified")
+        .translated(1016, "System Environment/Base")
         .text(1021, "linux")
         .text(1022, machine)
-        .text(1044, &format!("{}-{}.src.rpm", parcel.name, release.whole()))
+        .text(1044, &format!("{}-{}-{RELEASE}.src.rpm", parcel.name, parcel.version))
         .text(1064, "4.18.0")
         .numbers(1080, [noon(parcel.time)])
-        .texts(1081, [format!("{} - {}", parcel.maintainer, release.whole())])
-        .texts(1082, [format!("- Package version {}", release.version)])
+        .texts(1081, [format!("{} - {}", parcel.maintainer, whole(parcel))])
+        .texts(1082, [format!("- Package version {}", parcel.version)])
         .text(1132, &format!("{machine}-linux-gnu"))
         .text(5062, "utf-8");
     if let Some(url) = &parcel.url {
@@ -134,6 +135,11 @@ fn describe(header: &mut Header, parcel: &Parcel, machine: &str) {
     }
 }
 
+/// Version and release.
+fn whole(parcel: &Parcel) -> String {
+    format!("{}-{RELEASE}", parcel.version)
+}
+
 /// Changes are dated by the day, at noon.
 fn noon(time: u32) -> u32 {
     const DAY: u32 = 86_400;
@@ -142,7 +148,7 @@ fn noon(time: u32) -> u32 {
 
 fn relations(header: &mut Header, parcel: &Parcel, machine: &str) {
     let Dependencies { requires, recommends, suggests, conflicts } = &parcel.rpm;
-    let version = parcel.release.whole();
+    let version = whole(parcel);
     let mut provided = vec![(parcel.name.clone(), EQUAL, version.clone())];
     if machine != "noarch" {
         provided.push((format!("{}({})", parcel.name, machine.replace('_', "-")), EQUAL, version.clone()));

@@ -149,7 +149,7 @@ pub(super) fn deb(parcel: &Parcel) -> Scripts {
         let units = needs.units.join("' '");
         let _ = write!(
             scripts.after_remove,
-            "if [ -x /usr/bin/deb-systemd-helper ]; then\n\
+            "if command -v deb-systemd-helper >/dev/null; then\n\
              \tif [ \"$1\" = remove ]; then deb-systemd-helper mask '{units}' >/dev/null || :; fi\n\
              \tif [ \"$1\" = purge ]; then\n\
              \t\tdeb-systemd-helper purge '{units}' >/dev/null || :\n\

@@ -44,7 +44,8 @@ impl Key {
     }
 
     fn run(&self, content: &[u8], more: &[&str]) -> Result<Vec<u8>, BuildError> {
-        let dir = tempfile::tempdir().map_err(BuildError::file("make a directory in", &std::env::temp_dir()))?;
+        let dir =
+            tempfile::tempdir().map_err(BuildError::file("make a directory in", &std::env::temp_dir()))?;
         let (input, output) = (dir.path().join("content"), dir.path().join("signature"));
         fs::write(&input, content).map_err(BuildError::file("write", &input))?;
         let said = Command::new("gpg")

@@ -43,7 +43,7 @@ pub fn write(parcel: &Parcel, format: Format, out: &Path, key: Option<&str>) -> 
     let (name, content) = match format {
         Format::Rpm => rpm::build(parcel, key.as_ref())?,
         Format::Deb => deb::build(parcel)?,
-        Format::Tar => (format!("{}-{}.tar.gz", parcel.name, parcel.release.whole()), tar_gz(parcel)?),
+        Format::Tar => (format!("{}-{}.tar.gz", parcel.name, parcel.version), tar_gz(parcel)?),
     };
     let beside = match (&key, format) {
         (None, _) | (_, Format::Rpm) => None,
