@@ -7,18 +7,24 @@
 
 pub mod cli;
 pub mod destination;
+mod diff;
 mod doctor;
 mod dry_run;
 mod environ;
 mod failure;
 mod fire;
 pub mod history;
+mod info;
 mod interrupt;
 mod list;
+mod mask;
+mod order;
 mod package;
 pub mod payload;
 mod points;
+mod properties;
 pub mod render;
+mod shelf;
 mod streams;
 mod vm;
 
@@ -47,6 +53,15 @@ pub fn run(environ: &Environ, streams: &mut Streams<'_>) -> u8 {
             Command::History(history) => history::run(history, &cli.locations, environ, streams),
             Command::Doctor(doctor) => doctor::run(doctor, &cli.locations, environ, streams),
             Command::Package(package) => package::run(package, environ, streams),
+            Command::Install(install) => shelf::install(install, &cli.locations, environ, streams),
+            Command::Remove(remove) => shelf::remove(remove, &cli.locations, streams),
+            Command::Enable(enable) => mask::enable(enable, &cli.locations, environ, streams),
+            Command::Disable(disable) => mask::disable(disable, &cli.locations, environ, streams),
+            Command::Info(info) => info::run(info, &cli.locations, environ, streams),
+            Command::Order(order) => order::run(order, &cli.locations, environ, streams),
+            Command::Properties(properties) => properties::run(properties, &cli.locations, environ, streams),
+            Command::Verify(verify) => shelf::verify(verify, &cli.locations, streams),
+            Command::Diff(diff) => diff::run(diff, &cli.locations, environ, streams),
             Command::Vm(_) => vm::hand_over(environ),
         },
         Err(failure) => Err(failure),
@@ -95,6 +110,7 @@ impl Locations {
             config: self.config.clone(),
             run_dir: self.run_dir.clone(),
             state_dir: self.state_dir.clone(),
+            root: self.root.clone(),
         };
         let mut host = Host::load(overrides, &|name| environ.variable(name))?;
         // Hooks get these as they are, and a hook may change its directory.

@@ -50,6 +50,7 @@ pub use event::{Check, CustomProperties, Document, Event, PropertyValue, Vm, is_
 pub use host::{Host, HostError, Overrides};
 pub use launch_flags::{FlagsError, LaunchFlags};
 pub use observer::{Observer, Silent};
+pub use order::find_cycle;
 pub use outcome::{Ending, HookError, Outcome, Run, Trouble};
 pub use packages::{Described, MANIFEST, Package, Packages};
 pub use payload::{check_payload, make_run_dir};

@@ -4,14 +4,13 @@
 use crate::diff;
 use crate::discover::{Hook, Skipped};
 use crate::event::Document;
-use crate::installed::hexadecimal;
 use crate::secrets::Secrets;
 use sha2::{Digest, Sha256};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use virt_hooks_contract::{Failure, PayloadKind, Report, RunRecord, Verdict, exit, format_time};
+use virt_hooks_contract::{Failure, PayloadKind, Report, RunRecord, Verdict, exit, format_time, hexadecimal};
 use virt_hooks_spawn::signal_name;
 
 /// How much of one hook's standard error goes into an error text.

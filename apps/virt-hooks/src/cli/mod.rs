@@ -8,16 +8,18 @@ mod list;
 mod package;
 mod parse;
 mod points;
+mod shelf;
 mod values;
 mod vm;
 
 pub use doctor::Doctor;
 pub use fire::{Checking, Fire, Kind, OnFailure};
 pub use history::History;
-pub use list::List;
+pub use list::{List, Names};
 pub use package::{Package, PackageFormat};
 pub use parse::{Parsed, parse};
 pub use points::Points;
+pub use shelf::{Diff, Disable, Enable, Info, Install, Order, Properties, Remove, Verify};
 pub use values::{Place, Property, Uuid, custom_properties};
 pub use vm::{Vm, VmCommand, VmDestroy, VmList, VmStart};
 
@@ -59,6 +61,9 @@ pub struct Locations {
     /// Where payload files live while an event runs [env: VIRT_HOOKS_RUN_DIR]
     #[arg(long, value_name = "DIR", global = true)]
     pub run_dir: Option<PathBuf>,
+    /// An image, or a directory to try things in: the hooks, packages and configuration in it are meant
+    #[arg(long, value_name = "DIR", global = true, conflicts_with = "hooks_dirs")]
+    pub root: Option<PathBuf>,
     /// Where records are kept [env: VIRT_HOOKS_STATE_DIR]
     #[arg(long, value_name = "DIR", global = true)]
     pub state_dir: Option<PathBuf>,
@@ -81,6 +86,24 @@ pub enum Command {
     Doctor(Doctor),
     /// Make an rpm, deb or tar file of a hook's directory
     Package(Package),
+    /// Install a hook package: all of it or nothing
+    Install(Install),
+    /// Remove a hook package
+    Remove(Remove),
+    /// Let a hook run again that was disabled
+    Enable(Enable),
+    /// Keep a hook from running, also after upgrades
+    Disable(Disable),
+    /// Show what a package is and what is installed of it
+    Info(Info),
+    /// Show the chain of a hook point, and why it is in this order
+    Order(Order),
+    /// Show the custom properties that installed packages declare
+    Properties(Properties),
+    /// Hold the host against what was installed on it
+    Verify(Verify),
+    /// Compare the hooks of two hosts
+    Diff(Diff),
     /// Start and stop virtual machines, hooks included
     Vm(Vm),
 }

@@ -10,6 +10,7 @@ mod history;
 mod list;
 mod output;
 mod points;
+mod shelf;
 mod surroundings;
 mod view;
 mod vm;
