@@ -87,7 +87,7 @@ pub fn parcels(to: &Packaging<'_>, catalogue: &Catalogue) -> Result<Vec<Parcel>,
     let libexec = Path::new("/usr/libexec/virt-hooks");
     let bundled = own(
         BUNDLED,
-        "The program of the hooks that come with virt-hooks",
+        "Program of the hooks that come with virt-hooks",
         "All hooks that come with virt-hooks in one executable. The packages\n\
          virt-hook-* have the links that put it at hook points. It runs under\n\
          virt-hooks and under VDSM.",
