@@ -44,3 +44,17 @@ fn mistakes_are_one_line_and_leave_nothing() {
     let line = case().says("package mine --out dom.xml").run().refused(3);
     assert!(line.starts_with("make dom.xml: "), "{line}");
 }
+
+#[test]
+fn an_unknown_point_is_pointed_out() {
+    let manifest = MANIFEST.replace("before_vm_start", "before_vm_strat");
+    let case = case().file("mine/hook.toml", manifest).file("mine/before_vm_strat.sh", "#!/bin/sh\n");
+    let done = case.says("package mine").run().ended(0);
+    assert!(done.stderr.starts_with("warning: mine: no hook point \"before_vm_strat\""), "{}", done.stderr);
+    // Points of this host are known.
+    let point = "[[point]]\nname = \"before_vm_strat\"\nsummary = \"Plan\"\n";
+    let manifest = MANIFEST.replace("before_vm_start", "before_vm_strat");
+    let case = self::case().file("mine/hook.toml", manifest).file("mine/before_vm_strat.sh", "#!/bin/sh\n");
+    let done = case.file("points.d/mine.toml", point).says("package mine").run().ended(0);
+    assert_eq!(done.stderr, "");
+}
