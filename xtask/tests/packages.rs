@@ -92,6 +92,8 @@ fn required_hooks_are_pulled_in_and_others_named() {
             assert!(family.requires.iter().any(|r| r == "virt-hooks-bundled"), "{name}");
             assert!(!family.requires.iter().any(|r| r == "virt-hooks"), "{name}");
         }
+        let of_vdsm = format!("vdsm-hook-{}", manifest.name.replace('_', "-"));
+        assert!(parcel.rpm.conflicts.contains(&of_vdsm), "{name}");
         for point in &manifest.point {
             let place = format!("/usr/libexec/vdsm/hooks/{}/{}", point.name, point.file);
             assert!(places(parcel).contains(&&*place), "{place}");

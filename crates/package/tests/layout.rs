@@ -269,3 +269,18 @@ fn executables_decide_the_machine() {
     fs::write(dir.path().join("before_vm_start.sh"), elf(183)).unwrap();
     assert!(name(62, Format::Rpm).unwrap_err().to_string().contains("more than one kind of machine"));
 }
+
+#[test]
+fn a_point_or_a_file_that_leads_elsewhere_is_refused() {
+    for point in ["../../../../etc", "before_vm_start/x", "/etc", "..", "a b", ""] {
+        let dir = Dir::new(&format!(
+            "[[point]]\nname = \"{point}\"\nfile = \"50_mine\"\nsource = \"before_vm_start.sh\"\n"
+        ));
+        assert!(dir.refused().contains("cannot name a hook point"), "{point}");
+    }
+    for file in ["../50_mine", "/50_mine", "..", ".hidden", "a\\nb"] {
+        let dir = Dir::new(&format!("[[point]]\nname = \"before_vm_start\"\nfile = \"{file}\"\n"));
+        let line = Package::open(&dir.path()).unwrap_err().to_string();
+        assert!(line.contains("is not the name of a file that runs"), "{file}: {line}");
+    }
+}
