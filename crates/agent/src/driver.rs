@@ -2,6 +2,7 @@
 //! A connection, an engine, and where things lie.
 
 use crate::Error;
+use crate::devices::PendingRemovals;
 use std::path::PathBuf;
 use virt_hooks_contract::Catalogue;
 use virt_hooks_engine::{Engine, Host};
@@ -13,6 +14,7 @@ pub struct Driver {
     pub(crate) engine: Engine,
     pub(crate) catalogue: Catalogue,
     pub(crate) launch_flags_dir: PathBuf,
+    pub(crate) removals: PendingRemovals,
 }
 
 impl Driver {
@@ -28,6 +30,7 @@ impl Driver {
             engine,
             catalogue: host.catalogue,
             launch_flags_dir: host.launch_flags_dir,
+            removals: PendingRemovals::default(),
         })
     }
 }

@@ -16,6 +16,8 @@
 #![forbid(unsafe_code)]
 
 mod destroy;
+mod devices;
+mod disks;
 mod driver;
 mod error;
 mod identity;
@@ -28,6 +30,10 @@ mod start;
 mod watch;
 
 pub use destroy::{DestroyRequest, Destroyed};
+pub use devices::{
+    Changed, CpusRequest, Graphics, MemoryModule, NicChange, NicUpdate, PlugRequest, Ticket, TicketRequest,
+    UnplugRequest, WhenConnected,
+};
 pub use driver::Driver;
 pub use error::Error;
 pub use list::Listed;
