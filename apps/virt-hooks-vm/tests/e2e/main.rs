@@ -10,14 +10,19 @@ mod bundled;
 mod demo;
 mod destroying;
 mod devices;
+mod drives;
 mod errors;
 mod interrupts;
 mod launch_flags;
 mod life;
+mod memory_and_cpus;
+mod nics;
 mod refusals;
 mod secrets;
 mod stored;
+mod tickets;
 mod traces;
+mod unplugging;
 mod vetoes;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -150,6 +155,11 @@ fn main() {
         interrupts::TESTS,
         destroying::TESTS,
         secrets::TESTS,
+        drives::TESTS,
+        memory_and_cpus::TESTS,
+        nics::TESTS,
+        tickets::TESTS,
+        unplugging::TESTS,
     ];
     let trials = tests.into_iter().flatten().map(|test| {
         let name = test.name.split_once("::").map_or(test.name, |(_, name)| name);

@@ -61,8 +61,13 @@ pub struct VmUnplug {
     #[arg(long, value_name = "DUR", value_parser = parse_duration, default_value = "30s")]
     pub timeout: Duration,
     /// How much longer to look, once that has failed, whether the guest lets go after all
-    #[arg(long, value_name = "DUR", value_parser = parse_duration, default_value = "5s")]
+    #[arg(long, value_name = "DUR", value_parser = grace, default_value = "5s")]
     pub grace: Duration,
+}
+
+/// As other times, but it may be none.
+fn grace(text: &str) -> Result<Duration, String> {
+    if matches!(text.trim(), "0" | "0s" | "0ms") { Ok(Duration::ZERO) } else { parse_duration(text) }
 }
 
 /// Changes a network interface.
