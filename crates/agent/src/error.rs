@@ -114,7 +114,7 @@ pub enum Error {
         known: String,
     },
     /// The guest did not let go of a device.
-    #[error("{operation} {vm}: {why} of {device}: it may still do so later")]
+    #[error("{operation} {vm}: {device}: {why}")]
     NotReleased {
         /// What was to happen.
         operation: &'static str,
@@ -122,7 +122,7 @@ pub enum Error {
         vm: String,
         /// The device.
         device: String,
-        /// `the guest did not let go within 30s`.
+        /// `the guest did not let go within 30 s, and may do so later`.
         why: String,
     },
     /// A device is neither as it was nor as it was to be.

@@ -71,17 +71,18 @@ impl Domain {
         self.check(CALL, |domain| unsafe { attach(domain, xml.as_ptr(), affect.bits()) }).map(drop)
     }
 
-    /// Asks the guest to let go of a device. Most devices need its consent, so success says only that it was
-    /// asked, which takes libvirt up to five seconds; [`DeviceChange::Removed`] says that the device is gone.
+    /// Asks the guest to let go of the device with this alias, and does not wait for it. Most devices need the
+    /// guest's consent, so success says only that it was asked; [`DeviceChange::Removed`] says that the device
+    /// is gone.
     ///
     /// # Errors
-    /// What libvirt reports, a device that is not there among it.
-    pub fn detach_device(&self, xml: &str, affect: Affect) -> Result<(), Error> {
+    /// What libvirt reports: a device that is not there, or whose guest was asked before and has not answered.
+    pub fn detach_device(&self, alias: &str, affect: Affect) -> Result<(), Error> {
         const CALL: &str = "unplug a device from VM";
-        let xml = c_string(CALL, self.name(), xml)?;
-        let detach = self.connection().library().functions.virDomainDetachDeviceFlags;
+        let alias = c_string(CALL, self.name(), alias)?;
+        let detach = self.connection().library().functions.virDomainDetachDeviceAlias;
         // SAFETY: the domain is valid; the string is NUL-terminated and outlives the call.
-        self.check(CALL, |domain| unsafe { detach(domain, xml.as_ptr(), affect.bits()) }).map(drop)
+        self.check(CALL, |domain| unsafe { detach(domain, alias.as_ptr(), affect.bits()) }).map(drop)
     }
 
     /// Changes a device to what `xml` says. Start from the device's live XML: libvirt takes what is left out

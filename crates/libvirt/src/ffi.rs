@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! libvirt's C interface, as far as it is used: types, numbers and the table of functions.
 //!
-//! Every function here exists since libvirt 1.2 or earlier.
+//! Every function here exists since libvirt 1.2 or earlier, but for `virDomainDetachDeviceAlias` (4.4, of 2018).
 
 use std::ffi::{c_char, c_int, c_uint, c_ulong, c_ulonglong, c_void};
 
@@ -140,7 +140,7 @@ functions! {
     virDomainSetMetadata(*mut VirDomain, c_int, *const c_char, *const c_char, *const c_char, c_uint) -> c_int;
 
     virDomainAttachDeviceFlags(*mut VirDomain, *const c_char, c_uint) -> c_int;
-    virDomainDetachDeviceFlags(*mut VirDomain, *const c_char, c_uint) -> c_int;
+    virDomainDetachDeviceAlias(*mut VirDomain, *const c_char, c_uint) -> c_int;
     virDomainUpdateDeviceFlags(*mut VirDomain, *const c_char, c_uint) -> c_int;
     virDomainSetVcpusFlags(*mut VirDomain, c_uint, c_uint) -> c_int;
 }

@@ -42,6 +42,8 @@ enum Needs {
     Qemu,
     /// All that, a libvirt daemon, and the right to start it.
     Daemon,
+    /// All that, and a QEMU with SPICE.
+    DaemonSpice,
     /// The embedded driver, and the `virt-hooks` command beside the executable that is tested.
     Command,
     /// All that the demo needs.
@@ -93,7 +95,7 @@ impl Needs {
             | Self::BundledApart
             | Self::BundledImages
             | Self::BundledSpice => requirements().err()?,
-            Self::Daemon => Daemon::requirements().err()?,
+            Self::Daemon | Self::DaemonSpice => Daemon::requirements().err()?,
         };
         let first = missing.things.first().map(|thing| thing.what.replace(' ', "_")).unwrap_or_default();
         Some((first, missing.to_string()))
@@ -129,6 +131,7 @@ fn main() {
         Needs::Library,
         Needs::Qemu,
         Needs::Daemon,
+        Needs::DaemonSpice,
         Needs::Command,
         Needs::Demo,
         Needs::Bundled,

@@ -19,6 +19,7 @@ tests! {
     Daemon a_ticket_opens_the_console_until_it_expires,
     Daemon c27_no_hook_stops_a_ticket_and_none_learns_it,
     Daemon a_ticket_that_cannot_be_set_is_in_no_error,
+    DaemonSpice spice_has_tickets_too,
 }
 
 const POINTS: [&str; 2] = ["before_vm_set_ticket", "after_vm_set_ticket"];
@@ -147,5 +148,36 @@ fn a_ticket_that_cannot_be_set_is_in_no_error() -> Result {
     assert_eq!(set_ticket(&bed, "", &[])?.expect(3).only_error(), "the ticket is empty");
     assert!(bed.seen().is_empty());
     bed.vm(&["destroy", UUID])?.expect(0);
+    bed.finish()
+}
+
+fn spice_has_tickets_too() -> Result {
+    let bed = Bed::with_daemon()?;
+    let connection = bed.connect()?;
+    let listen = |name: &str| format!("<listen type='socket' socket='{}'/>", bed.path(name).display());
+    let devices = format!(
+        "<graphics type='vnc' passwd='{FIRST}'>{}</graphics><graphics type='spice' passwd='{FIRST}'>{}</graphics>",
+        listen("vnc.sock"),
+        listen("spice.sock")
+    );
+    let options = GuestOptions { metadata: OWNED.into(), devices, ..Default::default() };
+    bed.run_guest("both", &bed.xml("both", options))?;
+    let vm = connection.lookup(UUID)?;
+    bed.spy(&POINTS)?;
+    let done = set_ticket(&bed, SECOND, &[])?.expect(3);
+    assert!(done.only_error().contains("--graphics"), "{}", done.only_error());
+    let more = ["--graphics", "spice", "--connected", "disconnect", "--valid", "1h"];
+    set_ticket(&bed, "a longer one than VNC takes", &more)?.expect(0);
+    assert_eq!(points(&bed.seen()), POINTS);
+    let secure = vm.xml(virt_hooks_libvirt::XmlFlags { secure: true, ..Default::default() })?;
+    let spice = &secure[secure.find("<graphics type='spice'").unwrap()..];
+    assert!(spice.contains("passwd='a longer one than VNC takes' passwdValidTo='20"), "{spice}");
+    assert!(
+        spice.contains("connected='disconnect'") && secure.contains(FIRST),
+        "VNC keeps its own: {secure}"
+    );
+    assert!(login(&bed.path("vnc.sock"), FIRST)?);
+    bed.vm(&["destroy", UUID])?.expect(0);
+    drop((vm, connection));
     bed.finish()
 }

@@ -3,9 +3,12 @@
 
 use crate::bed::{Bed, UUID, until};
 use crate::nics::{OWNED, assert_variables, live};
+use crate::stored::wait_at;
 use crate::traces::points;
 use crate::{Result, tests};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::{self, File};
+use std::path::Path;
 use std::time::Duration;
 use virt_hooks_agent::{Driver, Error, Quiet, UnplugRequest};
 use virt_hooks_engine::{Host, Overrides};
@@ -16,7 +19,9 @@ tests! {
     Daemon an_obliging_guest_lets_go,
     Daemon c19_a_veto_leaves_the_interface_in_the_guest,
     Daemon a_deaf_guest_keeps_the_device_and_the_fail_point_fires,
-    Daemon an_unplug_that_is_refused_or_interrupted_fires_the_fail_point,
+    Daemon an_unplug_that_is_interrupted_or_refused_fires_the_fail_point,
+    Daemon a_vm_that_goes_takes_its_devices_along,
+    Daemon a_lost_daemon_fires_the_fail_point,
     Daemon c32_a_late_removal_within_the_grace_fires_the_point_after,
     Daemon c32_a_late_removal_reaches_who_hears_of_it_later,
 }
@@ -128,7 +133,7 @@ fn a_deaf_guest_keeps_the_device_and_the_fail_point_fires() -> Result {
         .expect(4);
     assert_eq!(
         done.error(),
-        "unplug an interface from VM deaf: the guest did not let go within 2.5 s of interface net0: it may still do so later"
+        "unplug an interface from VM deaf: interface net0: the guest did not let go within 2.5 s, and may do so later"
     );
     assert!(
         done.stderr.contains("unplug interface net0 from VM deaf ... 2 s ... "),
@@ -151,22 +156,63 @@ fn a_deaf_guest_keeps_the_device_and_the_fail_point_fires() -> Result {
     bed.finish()
 }
 
-fn an_unplug_that_is_refused_or_interrupted_fires_the_fail_point() -> Result {
+fn an_unplug_that_is_interrupted_or_refused_fires_the_fail_point() -> Result {
     let bed = Bed::with_daemon()?;
     bed.run_guest("deaf", &bed.xml("deaf", options(&bed, Guest::Deaf)?))?;
     bed.spy(&POINTS)?;
-    // It would wait for an hour.
-    let unplugging = bed.begin(&["nic-unplug", "deaf", "net0", "--timeout", "1h"])?;
-    until("the unplug began", || bed.path("seen/0.point").exists());
-    unplugging.signal(Signal::INT)?;
-    let done = unplugging.wait()?;
-    // Before the guest was asked, or while it is waited for: either way after the first point went well, or while it ran.
-    assert!(done.error().contains("interrupted"), "{}", done.error());
-    bed.seen();
-    // The guest was asked already, so QEMU or libvirt refuses, or it takes as long again.
-    let done = bed.vm(&["nic-unplug", "deaf", "net0", "--timeout", "10ms", "--grace", "0s"])?.expect(4);
+    // It would wait for an hour, and says so after two seconds.
+    let said = bed.path("said");
+    let arguments = ["vm", "nic-unplug", "deaf", "net0", "--timeout", "1h"];
+    let mut command = bed.command_of(Path::new(env!("CARGO_BIN_EXE_virt-hooks-vm")), &arguments);
+    let mut unplugging = command.stderr(File::create(&said)?).spawn()?;
+    until("it waits for the guest", || fs::read_to_string(&said).unwrap().contains(" ... 2 s ... "));
+    kill_process(Pid::from_child(&unplugging), Signal::INT)?;
+    assert_eq!(unplugging.wait()?.code(), Some(3));
+    let said = fs::read_to_string(&said)?;
+    assert!(
+        said.ends_with(
+            "unplug an interface from VM deaf: interrupted: the guest was asked, and may still let go\n"
+        ),
+        "{said}"
+    );
+    assert_eq!(points(&bed.seen()), ["before_nic_hotunplug", "after_nic_hotunplug_fail"]);
+    // The guest was asked already: refused at once, or waited for in vain again.
+    let done = bed.vm(&["nic-unplug", "deaf", "net0", "--timeout", "10ms", "--grace", "0"])?.expect(4);
     assert!(done.error().starts_with("unplug an interface from VM deaf: "), "{}", done.error());
     assert_eq!(points(&bed.seen()), ["before_nic_hotunplug", "after_nic_hotunplug_fail"]);
+    bed.vm(&["destroy", UUID])?.expect(0);
+    bed.finish()
+}
+
+fn a_vm_that_goes_takes_its_devices_along() -> Result {
+    let bed = Bed::with_daemon()?;
+    let connection = bed.connect()?;
+    bed.run_guest("gone", &bed.xml("gone", options(&bed, Guest::Deaf)?))?;
+    bed.spy(&POINTS)?;
+    let unplugging = bed.begin(&["nic-unplug", "gone", "net0", "--timeout", "1h"])?;
+    until("the unplug began", || bed.path("seen/0.point").exists());
+    // Somebody who knows no locks of ours.
+    connection.lookup(UUID)?.destroy()?;
+    let done = unplugging.wait()?.expect(3);
+    assert_eq!(done.error(), "VM gone is not running: \"virt-hooks vm list\" shows which are");
+    assert_eq!(points(&bed.seen()), ["before_nic_hotunplug"], "as in VDSM's sequence");
+    drop(connection);
+    bed.finish()
+}
+
+fn a_lost_daemon_fires_the_fail_point() -> Result {
+    let mut bed = Bed::with_daemon()?;
+    bed.run_guest("lost", &bed.xml("lost", options(&bed, Guest::Deaf)?))?;
+    bed.spy(&POINTS)?;
+    bed.hook("before_nic_hotunplug", "95_wait", &wait_at("ready", &bed))?;
+    let unplugging = bed.begin(&["nic-unplug", "lost", "net0", "--timeout", "1h"])?;
+    bed.wait_for("ready");
+    bed.stop_daemon()?;
+    fs::write(bed.path("go"), "")?;
+    let done = unplugging.wait()?.expect(3);
+    assert!(done.error().contains("libvirt"), "{}", done.error());
+    assert_eq!(points(&bed.seen()), ["before_nic_hotunplug", "after_nic_hotunplug_fail"]);
+    bed.start_daemon()?;
     bed.vm(&["destroy", UUID])?.expect(0);
     bed.finish()
 }

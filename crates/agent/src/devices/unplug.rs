@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use virt_hooks_contract::Report;
 use virt_hooks_domxml::Element;
 use virt_hooks_engine::{CustomProperties, is_readable};
-use virt_hooks_libvirt::{Affect, DeviceChange, Domain, Event, Lifecycle, Subscription};
+use virt_hooks_libvirt::{Affect, DeviceChange, Domain, ErrorKind, Event, Lifecycle, Subscription};
 
 /// How often a wait looks whether it was given up, and says that it goes on.
 const TICK: Duration = Duration::from_millis(200);
@@ -29,7 +29,7 @@ pub struct UnplugRequest<'a> {
     pub vm: &'a str,
     /// The device, by alias, MAC address or target.
     pub device: &'a str,
-    /// How long the guest may take to let go of it (VDSM: 30 s), from when libvirt has asked it.
+    /// How long the guest may take to let go of it (VDSM: 30 s).
     pub wait: Duration,
     /// How much longer to look, once it counts as failed, whether it happens after all. None for a daemon, which
     /// calls [`Driver::late_removal`] when that happens.
@@ -86,7 +86,10 @@ struct Pending {
 
 impl PendingRemovals {
     fn put(&self, uuid: &str, alias: &str, pending: Pending) {
-        self.all().insert((uuid.to_owned(), alias.to_owned()), pending);
+        let mut all = self.all();
+        // Another run of the VM has other devices.
+        all.retain(|(vm, _), known| vm != uuid || known.run == pending.run);
+        all.insert((uuid.to_owned(), alias.to_owned()), pending);
     }
 
     fn take(&self, uuid: &str, alias: &str) -> Option<Pending> {
@@ -106,7 +109,7 @@ enum End {
     TimedOut,
     GivenUp,
     VmGone,
-    Lost(String),
+    Lost,
 }
 
 impl Driver {
@@ -144,7 +147,7 @@ impl Driver {
     /// device, which is most often so, because whoever unplugs hears of it himself.
     ///
     /// # Errors
-    /// Another operation on the VM is under way: try again after it.
+    /// Another operation on the VM is under way, or libvirt does not answer: try again later.
     pub fn late_removal(
         &self,
         uuid: &str,
@@ -161,7 +164,14 @@ impl Driver {
                 return Err(busy);
             }
         };
-        let Ok(domain) = self.connection.lookup(uuid) else { return Ok(None) };
+        let domain = match self.connection.lookup(uuid) {
+            Ok(domain) => domain,
+            Err(e) if e.kind == ErrorKind::NoDomain => return Ok(None),
+            Err(e) => {
+                self.removals.put(uuid, alias, pending);
+                return Err(Error::Unreachable(e));
+            }
+        };
         if domain.id() != pending.run {
             return Ok(None);
         }
@@ -207,21 +217,16 @@ impl Driver {
         };
         let outcome = occasion.fire_device(kind.before, &xml, &device, None);
         occasion.settle(outcome, |_| ())?;
+        let begun = Instant::now();
         // Before the guest is asked: some devices are gone before libvirt answers.
-        let heard = occasion
+        let asked = occasion
             .check_interrupt()
-            .and_then(|()| self.connection.lifecycle_events().map_err(Error::Unreachable));
-        let asked = heard.and_then(|events| {
-            occasion.watch.step(&format!("unplug {} from VM {}", device.label, live.machine.name()));
-            let asked = live.domain.detach_device(&xml, Affect::Live);
-            match asked {
-                Ok(()) => Ok(events),
-                Err(e) => {
-                    occasion.watch.step_done();
-                    Err(occasion.failed(e, "nobody knows whether the guest was asked"))
-                }
-            }
-        });
+            .and_then(|()| self.connection.lifecycle_events().map_err(Error::Unreachable))
+            .and_then(|events| {
+                let asked = live.domain.detach_device(&alias, Affect::Live);
+                asked.map_err(|e| occasion.failed(e, "nobody knows whether the guest was asked"))?;
+                Ok(events)
+            });
         let pending = Pending {
             kind,
             run: live.domain.id(),
@@ -234,8 +239,8 @@ impl Driver {
         let uuid = live.domain.uuid().to_owned();
         let (end, events) = match asked {
             Ok(events) => {
-                let end = occasion.await_removal(&events, &uuid, &alias, request.wait);
-                let end = match end {
+                occasion.watch.step(&format!("unplug {} from VM {}", device.label, live.machine.name()));
+                let end = match occasion.await_removal(&events, &uuid, &alias, (begun, request.wait)) {
                     // The word of the device's end may be lost; the VM's XML cannot be wrong about it.
                     End::TimedOut if live.device_is_gone(kind.element, &alias) => End::Removed,
                     end => end,
@@ -250,24 +255,34 @@ impl Driver {
                 return Err(error);
             }
         };
-        let (why, grace) = match end {
+        let (operation, label) = (kind.operation, pending.label.clone());
+        let (vm, device) = (occasion.vm_name(), label.clone());
+        let (error, grace) = match end {
             End::Removed => {
                 // An earlier request for the same device may wait for this too.
                 self.removals.take(&uuid, &alias);
                 let (domain, lock) = live.split();
                 return Ok(occasion.removed(&domain, &pending, lock, false));
             }
-            End::VmGone => return Err(Error::NotRunning(occasion.vm_name())),
-            End::Refused => ("the guest refused to let go".to_owned(), Duration::ZERO),
-            End::TimedOut => {
-                (format!("the guest did not let go within {} s", request.wait.as_secs_f64()), request.grace)
+            End::VmGone => return Err(Error::NotRunning(vm)),
+            End::Refused => {
+                let why = "the guest refused to let go".to_owned();
+                (Error::NotReleased { operation, vm, device, why }, Duration::ZERO)
             }
-            End::GivenUp => ("interrupted before the guest let go".to_owned(), Duration::ZERO),
-            End::Lost(why) => (format!("{why}, so nobody knows whether the guest let go"), Duration::ZERO),
+            End::TimedOut => {
+                let seconds = request.wait.as_secs_f64();
+                let why = format!("the guest did not let go within {seconds} s, and may do so later");
+                (Error::NotReleased { operation, vm, device, why }, request.grace)
+            }
+            End::GivenUp => {
+                let left = "the guest was asked, and may still let go";
+                (Error::Interrupted { operation, vm, left }, Duration::ZERO)
+            }
+            End::Lost => {
+                let left = "the connection to libvirt was lost, and nobody knows whether the guest let go";
+                (Error::Interrupted { operation, vm, left }, Duration::ZERO)
+            }
         };
-        let label = pending.label.clone();
-        let device = label.clone();
-        let error = Error::NotReleased { operation: kind.operation, vm: occasion.vm_name(), device, why };
         occasion.unplug_failed(kind, &pending);
         // From here on whoever hears of the removal takes this, and only one can.
         self.removals.put(&uuid, &alias, pending);
@@ -275,7 +290,7 @@ impl Driver {
         if !grace.is_zero() {
             occasion.watch.step(&format!("look whether {label} goes after all"));
         }
-        let late = occasion.await_removal(&events, &uuid, &alias, grace);
+        let late = occasion.await_removal(&events, &uuid, &alias, (Instant::now(), grace));
         if !grace.is_zero() {
             occasion.watch.step_done();
         }
@@ -316,8 +331,13 @@ impl Occasion<'_> {
         done
     }
 
-    fn await_removal(&mut self, events: &Subscription, uuid: &str, alias: &str, wait: Duration) -> End {
-        let begun = Instant::now();
+    fn await_removal(
+        &mut self,
+        events: &Subscription,
+        uuid: &str,
+        alias: &str,
+        (begun, wait): (Instant, Duration),
+    ) -> End {
         loop {
             // What is there already counts, also where there is no time to wait.
             let left = wait.saturating_sub(begun.elapsed());
@@ -332,21 +352,14 @@ impl Occasion<'_> {
                         return End::VmGone;
                     }
                 }
-                Ok(Event::Closed(reason)) => {
-                    return End::Lost(format!("the connection to libvirt was lost ({reason})"));
-                }
-                Ok(_) => {}
+                Ok(Event::Closed(_)) | Err(RecvTimeoutError::Disconnected) => return End::Lost,
                 Err(RecvTimeoutError::Timeout) if left.is_zero() => return End::TimedOut,
-                Err(RecvTimeoutError::Timeout) => {
-                    if self.cancel.is_some_and(is_readable) {
-                        return End::GivenUp;
-                    }
-                    self.watch.step_running(begun.elapsed());
-                }
-                Err(RecvTimeoutError::Disconnected) => {
-                    return End::Lost("the connection to libvirt was lost".to_owned());
-                }
+                Ok(_) | Err(RecvTimeoutError::Timeout) => {}
             }
+            if self.cancel.is_some_and(is_readable) {
+                return End::GivenUp;
+            }
+            self.watch.step_running(begun.elapsed());
         }
     }
 }
