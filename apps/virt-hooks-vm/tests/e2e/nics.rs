@@ -99,6 +99,12 @@ fn an_interface_is_plugged_as_hooks_left_it() -> Result {
         report["events"][1]["runs"].as_array().unwrap().iter().all(|run| run["failed"] == false),
         "{report}"
     );
+    // libvirt gives it an address, by which its properties are kept.
+    let plain = bed.file("plain.xml", "<interface type='user'><model type='virtio'/></interface>")?;
+    bed.vm(&["nic-plug", "plugged", "--xml", &plain, "-p", "which=second"])?.expect(0);
+    let now = live(&vm)?;
+    let second = now.split("<mac address='").nth(2).unwrap().split('\'').next().unwrap();
+    assert!(now.contains(&format!("mac_address=\"{second}\"")) && now.contains(">second<"), "{now}");
     bed.vm(&["destroy", UUID])?.expect(0);
     drop((vm, connection));
     bed.finish()

@@ -148,6 +148,17 @@ fn a_ticket_that_cannot_be_set_is_in_no_error() -> Result {
     assert_eq!(set_ticket(&bed, "", &[])?.expect(3).only_error(), "the ticket is empty");
     assert!(bed.seen().is_empty());
     bed.vm(&["destroy", UUID])?.expect(0);
+
+    let xml = bed.xml("open", options(&bed)).replace(&format!("passwd='{FIRST}'"), "");
+    bed.run_guest("open", &xml)?;
+    let done = set_ticket(&bed, SECOND, &[])?.expect(4);
+    assert!(
+        done.error().ends_with("a VNC console takes one only if it was started with one (passwd in its XML)"),
+        "{}",
+        done.error()
+    );
+    assert!(!format!("{done:?}").contains("s3c"), "{done:?}");
+    bed.vm(&["destroy", UUID])?.expect(0);
     bed.finish()
 }
 

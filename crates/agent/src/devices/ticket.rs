@@ -155,6 +155,10 @@ impl Driver {
             .map_err(|e| unusable(request.ticket.masked(&e.to_string())))?;
         let set = live.domain.update_device(&xml, Affect::Live).map_err(|mut e| {
             e.message = request.ticket.masked(&e.message);
+            // QEMU does not say why.
+            if kind == Graphics::Vnc.name() && e.message.contains("set_password") {
+                e.message += ": a VNC console takes one only if it was started with one (passwd in its XML)";
+            }
             occasion.failed(e, "nobody knows whether the ticket was changed")
         });
         set?;
