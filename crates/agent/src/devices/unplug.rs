@@ -92,6 +92,12 @@ impl PendingRemovals {
         all.insert((uuid.to_owned(), alias.to_owned()), pending);
     }
 
+    /// The name of the VM, where its device is waited for.
+    fn name(&self, uuid: &str, alias: &str) -> Option<String> {
+        let all = self.all();
+        all.get(&(uuid.to_owned(), alias.to_owned())).map(|pending| pending.machine.name().to_owned())
+    }
+
     fn take(&self, uuid: &str, alias: &str) -> Option<Pending> {
         self.all().remove(&(uuid.to_owned(), alias.to_owned()))
     }
@@ -155,15 +161,10 @@ impl Driver {
         watch: &mut dyn Watch,
         reports: &mut Vec<Report>,
     ) -> Result<Option<Changed>, Error> {
+        let Some(name) = self.removals.name(uuid, alias) else { return Ok(None) };
+        // First the lock: whoever has it may be about to take the same removal.
+        let lock = VmLock::take(&self.engine.settings().run_dir, uuid, &name)?;
         let Some(pending) = self.removals.take(uuid, alias) else { return Ok(None) };
-        let asked = pending.machine.name().to_owned();
-        let lock = match VmLock::take(&self.engine.settings().run_dir, uuid, &asked) {
-            Ok(lock) => lock,
-            Err(busy) => {
-                self.removals.put(uuid, alias, pending);
-                return Err(busy);
-            }
-        };
         let domain = match self.connection.lookup(uuid) {
             Ok(domain) => domain,
             Err(e) if e.kind == ErrorKind::NoDomain => return Ok(None),
@@ -233,7 +234,7 @@ impl Driver {
             machine: live.machine.clone(),
             device: device.element,
             label: device.label.clone(),
-            xml: xml.clone(),
+            xml,
             properties: device.properties().clone(),
         };
         let uuid = live.domain.uuid().to_owned();
@@ -267,23 +268,25 @@ impl Driver {
             End::VmGone => return Err(Error::NotRunning(vm)),
             End::Refused => {
                 let why = "the guest refused to let go".to_owned();
-                (Error::NotReleased { operation, vm, device, why }, Duration::ZERO)
+                (Error::NotReleased { operation, vm, device, why }, None)
             }
             End::TimedOut => {
                 let seconds = request.wait.as_secs_f64();
                 let why = format!("the guest did not let go within {seconds} s, and may do so later");
-                (Error::NotReleased { operation, vm, device, why }, request.grace)
+                (Error::NotReleased { operation, vm, device, why }, Some(request.grace))
             }
             End::GivenUp => {
                 let left = "the guest was asked, and may still let go";
-                (Error::Interrupted { operation, vm, left }, Duration::ZERO)
+                (Error::Interrupted { operation, vm, left }, Some(Duration::ZERO))
             }
             End::Lost => {
                 let left = "the connection to libvirt was lost, and nobody knows whether the guest let go";
-                (Error::Interrupted { operation, vm, left }, Duration::ZERO)
+                (Error::Interrupted { operation, vm, left }, Some(Duration::ZERO))
             }
         };
         occasion.unplug_failed(kind, &pending);
+        // Nobody waits for a guest that said no.
+        let Some(grace) = grace else { return Err(error) };
         // From here on whoever hears of the removal takes this, and only one can.
         self.removals.put(&uuid, &alias, pending);
         occasion.cancel = request.cancel;
