@@ -51,6 +51,8 @@ pub fn parcels(to: &Packaging<'_>, catalogue: &Catalogue) -> Result<Vec<Parcel>,
         let name = package_name(&package.manifest.name);
         if package.manifest.required { &mut required } else { &mut optional }.push(name);
         let mut parcel = Parcel::of(&package, RustHooks::Bundled, to.time)?;
+        parcel.rpm.conflicts.extend(vdsm_packages(&package.manifest.name));
+        parcel.rpm.tidy();
         parcel.url.get_or_insert_with(|| env!("CARGO_PKG_REPOSITORY").to_owned());
         parcels.push(parcel);
     }
@@ -87,7 +89,7 @@ pub fn parcels(to: &Packaging<'_>, catalogue: &Catalogue) -> Result<Vec<Parcel>,
     let libexec = Path::new("/usr/libexec/virt-hooks");
     let bundled = own(
         BUNDLED,
-        "The program of the hooks that come with virt-hooks",
+        "Program of the hooks that come with virt-hooks",
         "All hooks that come with virt-hooks in one executable. The packages\n\
          virt-hook-* have the links that put it at hook points. It runs under\n\
          virt-hooks and under VDSM.",
@@ -103,6 +105,11 @@ pub fn parcels(to: &Packaging<'_>, catalogue: &Catalogue) -> Result<Vec<Parcel>,
     );
     parcels.extend([main, bundled]);
     Ok(parcels)
+}
+
+/// VDSM's packages of the same hook, which have the same files. It writes `-` in the names of most.
+fn vdsm_packages(hook: &str) -> [String; 2] {
+    [format!("vdsm-hook-{hook}"), format!("vdsm-hook-{}", hook.replace('_', "-"))]
 }
 
 fn own(name: &str, summary: &str, description: &str, items: Vec<Item>, time: u32) -> Parcel {

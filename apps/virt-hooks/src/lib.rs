@@ -52,7 +52,7 @@ pub fn run(environ: &Environ, streams: &mut Streams<'_>) -> u8 {
             Command::List(list) => list::run(list, &cli.locations, environ, streams),
             Command::History(history) => history::run(history, &cli.locations, environ, streams),
             Command::Doctor(doctor) => doctor::run(doctor, &cli.locations, environ, streams),
-            Command::Package(package) => package::run(package, environ, streams),
+            Command::Package(package) => package::run(package, &cli.locations, environ, streams),
             Command::Install(install) => shelf::install(install, &cli.locations, environ, streams),
             Command::Remove(remove) => shelf::remove(remove, &cli.locations, streams),
             Command::Enable(enable) => mask::enable(enable, &cli.locations, environ, streams),
@@ -97,9 +97,7 @@ impl Locations {
     pub fn host_with_warnings(&self, environ: &Environ, streams: &mut Streams<'_>) -> Result<Host, Failure> {
         let host = self.host(environ)?;
         for warning in &host.warnings {
-            let word = render::paint("warning", render::Style::Odd, streams.errors_look);
-            let line = format!("{word}: {}\n", render::printable(warning));
-            streams.say(&line);
+            streams.warn(warning);
         }
         Ok(host)
     }

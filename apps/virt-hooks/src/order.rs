@@ -59,8 +59,7 @@ pub(crate) fn run(
     };
     streams.print(out.as_bytes())?;
     for problem in &chain.problems {
-        let word = paint("warning", Style::Odd, streams.errors_look);
-        streams.say(&format!("{word}: {}\n", printable(problem)));
+        streams.warn(problem);
     }
     Ok(exit::command::PROCEED)
 }

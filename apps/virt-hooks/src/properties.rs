@@ -5,7 +5,7 @@ use crate::cli::{Format, Locations, Properties};
 use crate::environ::Environ;
 use crate::failure::Failure;
 use crate::list::pretty;
-use crate::render::{Style, Table, paint, printable};
+use crate::render::{Style, Table, printable};
 use crate::streams::Streams;
 use serde::Serialize;
 use std::sync::Arc;
@@ -52,8 +52,7 @@ pub(crate) fn run(
     let engine = Engine::new(locations.host(environ)?.settings);
     let (packages, problems) = engine.packages().all();
     for problem in &problems {
-        let word = paint("warning", Style::Odd, streams.errors_look);
-        streams.say(&format!("{word}: {}\n", printable(problem)));
+        streams.warn(problem);
     }
     let out = if properties.engine_config {
         engine_config(properties, &packages, streams)?
@@ -120,8 +119,7 @@ fn engine_config(
     for key in EngineKey::ALL {
         let mut value = current.iter().find(|(k, _)| *k == key).map(|(_, v)| v.clone()).unwrap_or_default();
         for said in value.add(key, packages.iter().map(|p| &p.manifest)) {
-            let word = paint("warning", Style::Odd, streams.errors_look);
-            streams.say(&format!("{word}: {}\n", printable(&said)));
+            streams.warn(&said);
         }
         if value.is_empty() {
             continue;

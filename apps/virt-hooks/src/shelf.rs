@@ -42,7 +42,7 @@ pub(crate) fn install(
     let (manifest, items) = read(install)?;
     let catalogue = locations.host(environ)?.catalogue;
     for wrong in manifest.against(&catalogue) {
-        warn(&format!("{}: {wrong}", manifest.name), streams);
+        streams.warn(&format!("{}: {wrong}", manifest.name));
     }
     if install.dry_run {
         let plan = plan_install(&root, &manifest, items)?;
@@ -52,7 +52,7 @@ pub(crate) fn install(
     let plan = plan_install(&root, &manifest, items)?;
     transaction.apply(&plan.changes)?;
     for note in &plan.notes {
-        warn(note, streams);
+        streams.warn(note);
     }
     let left = if plan.former.is_some() { "2" } else { "1" };
     run_script(&root, &plan.scripts.after_install, left, streams);
@@ -96,7 +96,7 @@ pub(crate) fn remove(
     run_script(&root, &plan.scripts.before_remove, "0", streams);
     transaction.apply(&plan.changes)?;
     for note in &plan.notes {
-        warn(note, streams);
+        streams.warn(note);
     }
     run_script(&root, &plan.scripts.after_remove, "0", streams);
     let word = paint("removed", Style::Good, streams.errors_look);
@@ -116,7 +116,7 @@ fn show(plan: &Plan, verb: &str, streams: &mut Streams<'_>) -> Result<u8, Failur
     }
     streams.print(out.as_bytes())?;
     for note in &plan.notes {
-        warn(note, streams);
+        streams.warn(note);
     }
     streams.say(&format!(
         "would {verb} {} {}: {}\n",
@@ -125,11 +125,6 @@ fn show(plan: &Plan, verb: &str, streams: &mut Streams<'_>) -> Result<u8, Failur
         count(plan.changes.len(), "change")
     ));
     Ok(exit::command::PROCEED)
-}
-
-fn warn(what: &str, streams: &mut Streams<'_>) {
-    let word = paint("warning", Style::Odd, streams.errors_look);
-    streams.say(&format!("{word}: {}\n", printable(what)));
 }
 
 /// Does for units, users and rules of udev what a package manager's scripts would; in an image nothing runs.
@@ -144,14 +139,10 @@ fn run_script(root: &Root, script: &str, packages: &str, streams: &mut Streams<'
         .status();
     match ran {
         Ok(status) if status.success() => {}
-        Ok(status) => warn(
-            &format!("the package is in place, but not all of its set-up could be done ({status})"),
-            streams,
-        ),
-        Err(e) => warn(
-            &format!("the package is in place, but its set-up could not be done: run /bin/sh: {e}"),
-            streams,
-        ),
+        Ok(status) => streams
+            .warn(&format!("the package is in place, but not all of its set-up could be done ({status})")),
+        Err(e) => streams
+            .warn(&format!("the package is in place, but its set-up could not be done: run /bin/sh: {e}")),
     }
 }
 

@@ -11,6 +11,7 @@ mod points;
 mod shelf;
 mod values;
 mod vm;
+mod vm_devices;
 
 pub use doctor::Doctor;
 pub use fire::{Checking, Fire, Kind, OnFailure};
@@ -22,6 +23,10 @@ pub use points::Points;
 pub use shelf::{Diff, Disable, Enable, Info, Install, Order, Properties, Remove, Verify};
 pub use values::{Place, Property, Uuid, custom_properties};
 pub use vm::{Vm, VmCommand, VmDestroy, VmList, VmStart};
+pub use vm_devices::{
+    Connected, Console, HookTime, Link, VmChange, VmMemoryPlug, VmNicUpdate, VmPlug, VmSetCpus, VmSetTicket,
+    VmUnplug,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;

@@ -35,23 +35,33 @@ impl Tar {
     pub(super) fn file(&mut self, path: &str, content: &[u8], mode: u32) -> io::Result<()> {
         let mut header = self.header(EntryType::Regular, mode);
         header.set_size(content.len() as u64);
-        self.builder.append_data(&mut header, path, content)
+        self.append(header, path, content)
     }
 
-    /// Adds the directory "./", which a builder would leave out of a path.
     fn directory(&mut self, path: &str) -> io::Result<()> {
-        let mut header = self.header(EntryType::Directory, 0o755);
-        if path == "./" {
-            header.as_old_mut().name[..2].copy_from_slice(b"./");
-            header.set_cksum();
-            return self.builder.append(&header, io::empty());
-        }
-        self.builder.append_data(&mut header, path, io::empty())
+        self.append(self.header(EntryType::Directory, 0o755), path, &[])
     }
 
     fn link(&mut self, path: &str, to: &Path) -> io::Result<()> {
         let mut header = self.header(EntryType::Symlink, 0o777);
-        self.builder.append_link(&mut header, path, to)
+        header.set_link_name(to)?;
+        self.append(header, path, &[])
+    }
+
+    /// Not by the builder's own means: they take the "./" away that Debian's tools begin every name with.
+    fn append(&mut self, mut header: Header, path: &str, content: &[u8]) -> io::Result<()> {
+        let place = &mut header.as_old_mut().name;
+        let length = path.len().min(place.len());
+        place[..length].copy_from_slice(&path.as_bytes()[..length]);
+        if length < path.len() {
+            // GNU's way: the whole name is the content of an entry of its own in front.
+            let mut long = self.header(EntryType::GNULongName, 0o644);
+            let name = [path.as_bytes(), b"\0"].concat();
+            long.set_size(name.len() as u64);
+            self.append(long, "././@LongLink", &name)?;
+        }
+        header.set_cksum();
+        self.builder.append(&header, content)
     }
 
     fn header(&self, kind: EntryType, mode: u32) -> Header {
@@ -106,4 +116,42 @@ pub(super) fn tar_gz(parcel: &Parcel) -> Result<Vec<u8>, BuildError> {
         gzip(&tar.finish()?)
     };
     make().map_err(BuildError::file("archive the files of", Path::new(&parcel.name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    #[test]
+    fn names_begin_with_a_dot_however_long_they_are() {
+        let long = format!("/usr/share/{}/x", "directory/".repeat(20).trim_end_matches('/'));
+        let item = |target: &str| Item {
+            target: target.into(),
+            kind: ItemKind::File { content: b"content".to_vec(), mode: 0o640 },
+            role: crate::build::layout::Role::File,
+        };
+        let mut tar = Tar::new(7);
+        tar.tree(&[item("/etc/x"), item(&long)]).unwrap();
+        let bytes = tar.finish().unwrap();
+        let mut archive = tar::Archive::new(bytes.as_slice());
+        let mut names = Vec::new();
+        for entry in archive.entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let name = String::from_utf8(entry.path_bytes().into_owned()).unwrap();
+            if name.ends_with("/x") {
+                let mut content = String::new();
+                entry.read_to_string(&mut content).unwrap();
+                let header = entry.header();
+                assert_eq!(
+                    (content.as_str(), header.mode().unwrap(), header.uid().unwrap()),
+                    ("content", 0o640, 0)
+                );
+            }
+            names.push(name);
+        }
+        assert_eq!(names[..4], ["./", "./etc/", "./etc/x", "./usr/"]);
+        assert_eq!(names.last().unwrap(), &format!(".{long}"));
+        assert_eq!(names.len(), 3 + 2 + 20 + 1);
+    }
 }

@@ -14,7 +14,7 @@ pub use super::target::{HOOKS, check as check_target};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use virt_hooks_contract::{Manifest, ManifestPoint};
+use virt_hooks_contract::{Manifest, ManifestPoint, is_point_name};
 
 /// Where packages keep their manifests.
 pub const PACKAGES: &str = "/usr/share/virt-hooks/packages";
@@ -137,6 +137,16 @@ pub fn plan(package: &Package, rust: RustHooks) -> Result<Vec<Entry>, BuildError
     let names = source.names()?;
     for point in &manifest.point {
         let target = hook_place(point);
+        if !is_point_name(&point.name) {
+            let what = format!(
+                "\"{}\" cannot name a hook point; \"virt-hooks points\" lists those there are",
+                point.name.escape_debug()
+            );
+            return Err(BuildError::Target {
+                target: target.display().to_string().escape_debug().to_string(),
+                what,
+            });
+        }
         let (from, what) = hook(&source, &names, point, rust)?;
         plan.add(Entry { target, what, role: Role::Hook }, &from)?;
     }

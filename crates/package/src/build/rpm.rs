@@ -264,7 +264,7 @@ fn flags(role: Role) -> u32 {
     match role {
         Role::Configuration => CONFIG | NO_REPLACE,
         Role::Document => DOC,
-        Role::Licence => LICENCE,
+        Role::Licence => DOC | LICENCE,
         Role::Directory | Role::Hook | Role::File | Role::Manifest | Role::Case => 0,
     }
 }

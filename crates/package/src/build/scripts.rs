@@ -3,7 +3,7 @@
 //!
 //! Each step is taken only where there is somebody to take it: in an image that is being made nothing runs.
 
-use super::parcel::Item;
+use super::parcel::{Item, ItemKind};
 use std::fmt::Write;
 
 /// What is run when a package comes and goes: the lines of shell scripts. Empty: none. Their first argument is rpm's:
@@ -33,7 +33,8 @@ const STARTED: [&str; 4] = [".service", ".socket", ".timer", ".path"];
 
 impl<'a> Needs<'a> {
     fn of(items: &'a [Item]) -> Self {
-        let places: Vec<&str> = items.iter().filter(|i| !i.content().is_empty()).map(|i| i.place()).collect();
+        let places: Vec<&str> =
+            items.iter().filter(|i| i.kind != ItemKind::Directory).map(Item::place).collect();
         let below = |dir: &str| places.iter().copied().filter(|p| p.starts_with(dir)).collect::<Vec<_>>();
         let files: Vec<&str> =
             UNIT_DIRS.iter().flat_map(|d| places.iter().filter_map(move |p| p.strip_prefix(d))).collect();

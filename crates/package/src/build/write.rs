@@ -56,12 +56,12 @@ pub fn write(parcel: &Parcel, format: Format, out: &Path, key: Option<&str>) -> 
     if let Some(text) = &beside {
         ready.push(Pending::new(out, &signature, text)?);
     }
+    for file in ready {
+        file.publish()?;
+    }
     // A signature of a package that was here before would not fit this one.
     if beside.is_none() && signature.is_file() {
         fs::remove_file(&signature).map_err(BuildError::file("remove", &signature))?;
-    }
-    for file in ready {
-        file.publish()?;
     }
     Ok(Written { package, signature: beside.map(|_| signature) })
 }

@@ -28,8 +28,8 @@ pub fn unpack(path: &Path) -> Result<(Manifest, Vec<Item>), ShelfError> {
     let mut magic = [0; 8];
     let got = read_some(&mut file, &mut magic).map_err(ShelfError::file("read", path))?;
     match &magic[..got] {
-        m if m.starts_with(&[0x1f, 0x8b]) => {}
-        m if m.starts_with(&[0xed, 0xab, 0xee, 0xdb]) => {
+        [0x1f, 0x8b, ..] => {}
+        [0xed, 0xab, 0xee, 0xdb, ..] => {
             return Err(wrong("is an rpm: install it with \"dnf install\", which will know of it".into()));
         }
         m if m.starts_with(b"!<arch>\n") => {

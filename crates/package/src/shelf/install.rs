@@ -103,11 +103,8 @@ pub fn plan_install(root: &Root, manifest: &Manifest, items: Vec<Item>) -> Resul
         let now = look(&place)?;
         let wanted = record.files.get(&item.target);
         match (&now, was_ours) {
-            _ if item.kind == ItemKind::Directory => {
-                if place.is_dir() {
-                    continue;
-                }
-            }
+            _ if item.kind == ItemKind::Directory && place.is_dir() => continue,
+            _ if item.kind == ItemKind::Directory => {}
             (Some(now), _) if Some(now) == wanted => continue,
             (Some(now), Some(ours)) if item.role == Role::Configuration && now != ours => {
                 let beside = PathBuf::from(format!("{}.virt-hooks-new", item.target.display()));

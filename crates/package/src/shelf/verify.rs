@@ -89,7 +89,7 @@ fn of_package(root: &Root, package: &Installed, differences: &mut Vec<Difference
             None => differences.push(Difference::Missing { package, path }),
             Some(now) if now == *kept => {}
             Some(now) => {
-                differences.push(Difference::Changed { package, path, what: what_differs(kept, &now) })
+                differences.push(Difference::Changed { package, path, what: what_differs(kept, &now) });
             }
         }
     }
