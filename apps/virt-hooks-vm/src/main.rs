@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The `vm` verbs of `virt-hooks`: the part that loads libvirt.
+//! The `vm` and `host` verbs of `virt-hooks`: the part that loads libvirt.
 //!
 //! `virt-hooks vm …` becomes this program, with the same arguments.
 #![forbid(unsafe_code)]
 
-mod report;
-mod screen;
+mod inquiries;
 mod verbs;
 
 use std::process::ExitCode;
-use virt_hooks::cli::{self, Command, Parsed, VmCommand};
+use virt_hooks::cli::{self, Command, HostCommand, Parsed, VmCommand};
 use virt_hooks::{Environ, Failure, Streams, conclude};
 use virt_hooks_contract::exit;
 
@@ -25,13 +24,19 @@ fn run(environ: &Environ, streams: &mut Streams<'_>) -> Result<u8, Failure> {
         Parsed::Print(text) => return streams.print(text.as_bytes()).map(|()| exit::command::PROCEED),
         Parsed::Run(cli) => cli,
     };
-    let Command::Vm(vm) = &cli.command else {
-        return Err(Failure::usage("virt-hooks-vm has the verbs of \"vm\" only: use virt-hooks"));
-    };
     let host = cli.locations.host_with_warnings(environ, streams)?;
-    match &vm.command {
-        VmCommand::Start(start) => verbs::start(start, host, streams),
-        VmCommand::Destroy(destroy) => verbs::destroy(destroy, host, streams),
-        VmCommand::List(list) => verbs::list(list, host, streams),
+    match &cli.command {
+        Command::Vm(vm) => match &vm.command {
+            VmCommand::Start(start) => verbs::start(start, host, streams),
+            VmCommand::Destroy(destroy) => verbs::destroy(destroy, host, streams),
+            VmCommand::List(list) => verbs::list(list, host, streams),
+            VmCommand::Stats(stats) => inquiries::vm_stats(stats, host, streams),
+        },
+        Command::Host(about) => match &about.command {
+            HostCommand::Caps(ask) => inquiries::caps(ask, host, streams),
+            HostCommand::Stats(stats) => inquiries::host_stats(stats, host, streams),
+            HostCommand::Devices(ask) => inquiries::devices(ask, host, streams),
+        },
+        _ => Err(Failure::usage("virt-hooks-vm has the verbs that need libvirt only: use virt-hooks")),
     }
 }

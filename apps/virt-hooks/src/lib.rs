@@ -15,15 +15,18 @@ mod fire;
 pub mod history;
 mod interrupt;
 mod list;
+pub mod operation;
 pub mod payload;
 mod points;
 pub mod render;
+mod screen;
 mod streams;
 mod vm;
 
 pub use environ::Environ;
 pub use failure::Failure;
 pub use interrupt::Interrupt;
+pub use screen::Screen;
 pub use streams::{Look, Streams};
 
 use cli::{Command, Locations, Parsed};
@@ -45,7 +48,7 @@ pub fn run(environ: &Environ, streams: &mut Streams<'_>) -> u8 {
             Command::List(list) => list::run(list, &cli.locations, environ, streams),
             Command::History(history) => history::run(history, &cli.locations, environ, streams),
             Command::Doctor(doctor) => doctor::run(doctor, &cli.locations, environ, streams),
-            Command::Vm(_) => vm::hand_over(environ),
+            Command::Vm(_) | Command::Host(_) => vm::hand_over(environ),
         },
         Err(failure) => Err(failure),
     };

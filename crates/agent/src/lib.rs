@@ -18,6 +18,7 @@
 mod destroy;
 mod driver;
 mod error;
+mod host;
 mod identity;
 mod list;
 mod lock;
@@ -25,12 +26,13 @@ mod machine;
 mod occasion;
 mod properties;
 mod start;
-mod watch;
+mod vm_stats;
 
 pub use destroy::{DestroyRequest, Destroyed};
 pub use driver::Driver;
 pub use error::Error;
+pub use host::{Inquiry, Sampling};
 pub use list::Listed;
 pub use properties::NAMESPACE;
 pub use start::{Source, StartRequest, Started};
-pub use watch::{Quiet, Watch};
+pub use virt_hooks_engine::{Quiet, Watch};

@@ -40,6 +40,7 @@ mod plan;
 mod secrets;
 mod settings;
 mod users;
+mod watch;
 
 pub use chain::Engine;
 pub use discover::{Chain, Hook, SkipReason, Skipped};
@@ -51,3 +52,4 @@ pub use outcome::{Ending, HookError, Outcome, Run, Trouble};
 pub use payload::{check_payload, make_run_dir};
 pub use plan::{Plan, PlannedHook};
 pub use settings::{Settings, SettingsError};
+pub use watch::{Quiet, Watch};

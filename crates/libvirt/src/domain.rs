@@ -257,7 +257,11 @@ impl Domain {
         };
     }
 
-    fn check(
+    pub(crate) fn as_ptr(&self) -> *mut VirDomain {
+        self.pointer.as_ptr()
+    }
+
+    pub(crate) fn check(
         &self,
         call: &'static str,
         function: impl FnOnce(*mut VirDomain) -> c_int,

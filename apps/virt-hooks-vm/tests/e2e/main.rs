@@ -11,6 +11,7 @@ mod demo;
 mod destroying;
 mod devices;
 mod errors;
+mod inquiries;
 mod interrupts;
 mod launch_flags;
 mod life;
@@ -147,6 +148,7 @@ fn main() {
         launch_flags::TESTS,
         devices::TESTS,
         errors::TESTS,
+        inquiries::TESTS,
         interrupts::TESTS,
         destroying::TESTS,
         secrets::TESTS,

@@ -4,6 +4,7 @@
 mod doctor;
 mod fire;
 mod history;
+mod host;
 mod list;
 mod parse;
 mod points;
@@ -13,11 +14,12 @@ mod vm;
 pub use doctor::Doctor;
 pub use fire::{Checking, Fire, Kind, OnFailure};
 pub use history::History;
+pub use host::{Host, HostAsk, HostCommand, HostStats};
 pub use list::List;
 pub use parse::{Parsed, parse};
 pub use points::Points;
 pub use values::{Place, Property, Uuid, custom_properties};
-pub use vm::{Vm, VmCommand, VmDestroy, VmList, VmStart};
+pub use vm::{Vm, VmCommand, VmDestroy, VmList, VmStart, VmStats};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -79,6 +81,8 @@ pub enum Command {
     Doctor(Doctor),
     /// Start and stop virtual machines, hooks included
     Vm(Vm),
+    /// Ask a host what it has and does, hooks included
+    Host(Host),
 }
 
 /// How an answer is written.
