@@ -36,6 +36,9 @@ fn run(environ: &Environ, streams: &mut Streams<'_>) -> Result<u8, Failure> {
             HostCommand::Caps(ask) => inquiries::caps(ask, host, streams),
             HostCommand::Stats(stats) => inquiries::host_stats(stats, host, streams),
             HostCommand::Devices(ask) => inquiries::devices(ask, host, streams),
+            HostCommand::SetupNetworks(_) => {
+                Err(Failure::usage("virt-hooks-vm sets up no networks: use virt-hooks host setup-networks"))
+            }
         },
         _ => Err(Failure::usage("virt-hooks-vm has the verbs that need libvirt only: use virt-hooks")),
     }

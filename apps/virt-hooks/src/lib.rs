@@ -20,6 +20,7 @@ pub mod payload;
 mod points;
 pub mod render;
 mod screen;
+mod setup_networks;
 mod streams;
 mod vm;
 
@@ -29,7 +30,7 @@ pub use interrupt::Interrupt;
 pub use screen::Screen;
 pub use streams::{Look, Streams};
 
-use cli::{Command, Locations, Parsed};
+use cli::{Command, Host as AboutHost, HostCommand, Locations, Parsed};
 use virt_hooks_contract::exit;
 use virt_hooks_engine::{Host, HostError, Overrides};
 
@@ -48,6 +49,9 @@ pub fn run(environ: &Environ, streams: &mut Streams<'_>) -> u8 {
             Command::List(list) => list::run(list, &cli.locations, environ, streams),
             Command::History(history) => history::run(history, &cli.locations, environ, streams),
             Command::Doctor(doctor) => doctor::run(doctor, &cli.locations, environ, streams),
+            Command::Host(AboutHost { command: HostCommand::SetupNetworks(asked) }) => {
+                setup_networks::run(asked, &cli.locations, environ, streams)
+            }
             Command::Vm(_) | Command::Host(_) => vm::hand_over(environ),
         },
         Err(failure) => Err(failure),

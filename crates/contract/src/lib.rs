@@ -20,5 +20,5 @@ pub use config::{Config, HookConfig, PointConfig};
 pub use manifest::{Manifest, ManifestFile, ManifestPoint, ManifestProperty, Scope};
 pub use point::{Failure, Origin, Output, PayloadKind, Point, Properties, Subject, User, Variable};
 pub use report::{Report, RunRecord, SkippedRecord, Verdict};
-pub use toml_error::TomlError;
+pub use toml_error::{TomlError, nearest};
 pub use units::{format_time, parse_duration, parse_size};

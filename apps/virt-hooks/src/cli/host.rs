@@ -2,7 +2,7 @@
 //! `host`: the grammar. What needs libvirt is done by the executable of the `vm` verbs.
 
 use super::Place;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use std::time::Duration;
 use virt_hooks_contract::parse_duration;
 
@@ -23,6 +23,8 @@ pub enum HostCommand {
     Stats(HostStats),
     /// Show the devices of the host, in JSON with VDSM's names
     Devices(HostAsk),
+    /// Set up networks of the host, hooks included; what fails is rolled back
+    SetupNetworks(HostSetupNetworks),
 }
 
 /// A question to a host.
@@ -48,4 +50,36 @@ pub struct HostStats {
     /// Average it over the time since boot, without a wait
     #[arg(long, conflicts_with = "interval")]
     pub since_boot: bool,
+}
+
+/// Sets up networks of a host.
+#[derive(Args, Clone, Debug)]
+pub struct HostSetupNetworks {
+    /// The request in VDSM's shape: an object with networks, bondings and options; - for standard input
+    #[arg(value_name = "FILE|-")]
+    pub request: Place,
+    /// What changes the host's devices
+    #[arg(long, value_enum, default_value_t)]
+    pub backend: Backend,
+    /// How long each hook may take, such as 30s, before all other settings
+    #[arg(long, value_name = "DUR", value_parser = parse_duration)]
+    pub timeout: Option<Duration>,
+    /// Where the report goes, in JSON; - for standard output
+    #[arg(long, value_name = "FILE|-")]
+    pub report: Option<Place>,
+    /// Show what each hook changes
+    #[arg(long)]
+    pub diff: bool,
+}
+
+/// What changes the host's devices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Backend {
+    /// nmstate where it is installed and NetworkManager runs, else ip
+    #[default]
+    Auto,
+    /// nmstatectl: stays after the next boot
+    Nmstate,
+    /// The ip command: until the next boot
+    Ip,
 }

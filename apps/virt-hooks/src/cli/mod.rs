@@ -14,7 +14,7 @@ mod vm;
 pub use doctor::Doctor;
 pub use fire::{Checking, Fire, Kind, OnFailure};
 pub use history::History;
-pub use host::{Host, HostAsk, HostCommand, HostStats};
+pub use host::{Backend, Host, HostAsk, HostCommand, HostSetupNetworks, HostStats};
 pub use list::List;
 pub use parse::{Parsed, parse};
 pub use points::Points;
@@ -33,7 +33,7 @@ use std::path::PathBuf;
     about = "Run hooks at the turning points of a virtual machine's life",
     after_help = "Exit codes: 0 proceed, 1 vetoed by a hook, 2 usage or configuration error, \
                   3 what was given or found cannot be used, \
-                  4 libvirt refused the operation.",
+                  4 libvirt or the host refused the operation.",
     max_term_width = 100,
     disable_help_subcommand = true
 )]
@@ -81,7 +81,7 @@ pub enum Command {
     Doctor(Doctor),
     /// Start and stop virtual machines, hooks included
     Vm(Vm),
-    /// Ask a host what it has and does, hooks included
+    /// Ask a host what it has and does, and set up its networks, hooks included
     Host(Host),
 }
 
