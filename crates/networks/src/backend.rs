@@ -13,6 +13,9 @@ pub(crate) trait Backend {
     /// Whether what it sets up is there after the next boot.
     fn outlives_boot(&self) -> bool;
 
+    /// Whether what a killed process leaves half-done stays so; else it goes back by itself.
+    fn stays_half_done(&self) -> bool;
+
     /// What it cannot do of a request, in a line each.
     fn refuses(&self, request: &Request) -> Vec<String>;
 

@@ -46,6 +46,24 @@ pub enum Error {
         /// What failed then.
         rollback: Box<ApplyError>,
     },
+    /// A request that was killed half-way left devices that cannot be made as they were.
+    #[error(
+        "an earlier request was killed half-way, and the host cannot be made as it was before: {0}: see \
+         \"ip address\" for what there is"
+    )]
+    Recover(ApplyError),
+    /// What a killed request left cannot be read.
+    #[error(
+        "an earlier request was killed half-way, and {} cannot be read: {problem}: see \"ip address\" for what \
+         there is, then remove that file",
+        path.display()
+    )]
+    Pending {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A file of ours cannot be used.
     #[error("{doing} {}: {source}", path.display())]
     File {

@@ -192,6 +192,10 @@ impl Backend for Iproute<'_> {
         false
     }
 
+    fn stays_half_done(&self) -> bool {
+        true
+    }
+
     fn refuses(&self, request: &Request) -> Vec<String> {
         let mut problems = Vec::new();
         for (name, network) in request.networks.iter().filter_map(|(name, w)| Some((name, w.set()?))) {
@@ -229,25 +233,24 @@ impl Backend for Iproute<'_> {
         true
     }
 
-    /// From whatever there is to what there was. One step that fails does not keep the others from it.
     fn roll_back(&mut self, plan: &Plan) -> Result<(), ApplyError> {
-        let names = plan.before.keys().chain(plan.target.keys()).cloned().collect();
-        let now = Ip.devices(&names)?;
-        let mut before = plan.before.clone();
-        for name in plan.target.keys() {
-            before.entry(name.clone()).or_insert(None);
+        restore(&plan.everything_before())
+    }
+}
+
+/// From whatever there is to what there was. One step that fails does not keep the others from it.
+pub(crate) fn restore(before: &Layout) -> Result<(), ApplyError> {
+    let now = Ip.devices(&before.keys().cloned().collect())?;
+    let mut first = None;
+    for step in steps(&now, before) {
+        if let Err(e) = Ip.take(&step) {
+            first.get_or_insert(e);
         }
-        let mut first = None;
-        for step in steps(&now, &before) {
-            if let Err(e) = Ip.take(&step) {
-                first.get_or_insert(e);
-            }
-        }
-        match (verify(&before), first) {
-            // What failed was not needed.
-            (Ok(()), _) => Ok(()),
-            (Err(_), Some(e)) | (Err(e), None) => Err(e),
-        }
+    }
+    match (verify(before), first) {
+        // What failed was not needed.
+        (Ok(()), _) => Ok(()),
+        (Err(_), Some(e)) | (Err(e), None) => Err(e),
     }
 }
 

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Devices as they are, or as they are to be.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// What is known of some devices: those that are there, and those that are not.
 pub(crate) type Layout = BTreeMap<String, Option<Device>>;
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) enum Kind {
     /// A NIC, or anything else that is not made here.
     Plain,
@@ -47,7 +48,7 @@ impl Kind {
     }
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) struct Address {
     pub(crate) ip: IpAddr,
     pub(crate) prefix: u8,
@@ -61,7 +62,7 @@ impl Address {
     }
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) struct Route {
     pub(crate) v6: bool,
     /// `default`, or a network.
@@ -98,7 +99,7 @@ impl Route {
     }
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) struct Device {
     pub(crate) kind: Kind,
     /// `None`: as it comes.

@@ -13,7 +13,8 @@
 //!    `steps` finds between two layouts. The way back is the same function with the layouts changed over;
 //! 5. what is there afterwards is read again and compared, because a command that succeeds proves little.
 //!
-//! `record` keeps what was set up, so that a network can be taken apart by its name.
+//! `record` keeps what was set up, so that a network can be taken apart by its name; `pending` what is being done,
+//! so that what a killed process left half-done is rolled back by the next.
 #![forbid(unsafe_code)]
 
 mod backend;
@@ -23,6 +24,7 @@ mod iproute;
 mod layout;
 mod nmstate;
 mod object;
+mod pending;
 mod plan;
 mod reach;
 mod record;

@@ -36,6 +36,11 @@ impl Backend for Nmstate {
         true
     }
 
+    /// NetworkManager rolls back when the checkpoint's time is over.
+    fn stays_half_done(&self) -> bool {
+        false
+    }
+
     fn refuses(&self, _request: &Request) -> Vec<String> {
         Vec::new()
     }

@@ -92,6 +92,17 @@ pub(crate) struct Plan {
     pub(crate) after: Known,
 }
 
+impl Plan {
+    /// All devices of the plan as they were, those among them that were not there.
+    pub(crate) fn everything_before(&self) -> Layout {
+        let mut before = self.before.clone();
+        for name in self.target.keys() {
+            before.entry(name.clone()).or_insert(None);
+        }
+        before
+    }
+}
+
 /// Works out what a request means. What is wrong with it on this host goes to `problems`.
 pub(crate) fn plan<O: Observe>(
     request: &Request,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const FILE: &str = "networks.json";
 
@@ -67,7 +67,8 @@ pub(crate) fn write(state_dir: &Path, known: &Known, outlives_boot: bool) -> Res
     })
 }
 
-fn replace(dir: &Path, path: &PathBuf, bytes: &[u8]) -> io::Result<()> {
+/// Gives a file new content at once.
+pub(crate) fn replace(dir: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::create_dir_all(dir)?;
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
     file.write_all(bytes)?;

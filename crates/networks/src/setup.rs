@@ -3,8 +3,9 @@
 
 use crate::backend::Backend;
 use crate::error::{ApplyError, Error};
-use crate::iproute::{Ip, Iproute};
+use crate::iproute::{Ip, Iproute, restore};
 use crate::nmstate::Nmstate;
+use crate::pending::Pending;
 use crate::plan::{Known, Observe, Plan, gateways, plan};
 use crate::reach::wait_for_gateways;
 use crate::record;
@@ -89,14 +90,16 @@ impl Setup<'_> {
         reports: &mut Vec<Report>,
         watch: &mut dyn Watch,
     ) -> Result<Done, Error> {
-        let _lock = lock(&self.engine.settings().run_dir)?;
+        let run_dir = &self.engine.settings().run_dir;
+        let _lock = lock(run_dir)?;
         let document: Value = serde_json::from_slice(request).map_err(Error::Json)?;
+        let mut course = Course { setup: self, reports, watch };
+        course.recover(run_dir)?;
         let known = record::read(self.state_dir)?;
         let mut backend = self.backend();
         // Hooks' payloads have it in "request", VDSM's clients send what is in it.
         let inner = document.get("request").unwrap_or(&document);
         let checked = self.check(inner, false, &known, &*backend)?.map_err(Error::Invalid)?;
-        let mut course = Course { setup: self, reports, watch };
         let payload = checked.request.to_payload();
         let before = course.fire("before_network_setup", "setup-networks", &payload, None, self.cancel);
         let left = serde_json::from_slice(before.payload.bytes()).unwrap_or_else(|_| payload.clone());
@@ -126,14 +129,24 @@ impl Setup<'_> {
                 .watch
                 .warning("commitOnSuccess: without nmstate the networks are there until the next boot only");
         }
+        let rollback = known.undo(&checked.request).to_payload();
+        if backend.stays_half_done() {
+            let (before, document) = (checked.plan.everything_before(), effective.clone());
+            if let Err(error) = (Pending { before, document, rollback: rollback.clone() }).write(run_dir) {
+                course.fire("after_network_setup_fail", "setup-networks", &effective, None, None);
+                return Err(error);
+            }
+        }
         course.watch.step("set up networks");
         let applied = self.apply(&checked, &mut *backend);
         course.watch.step_done();
         if let Err(failed) = applied {
-            let error = course.roll_back(failed, &checked, &known, &mut *backend);
+            let error = course.roll_back(failed, &checked, &rollback, &mut *backend);
+            course.forget(run_dir);
             course.fire("after_network_setup_fail", "setup-networks", &effective, None, None);
             return Err(error);
         }
+        course.forget(run_dir);
         // The networks are there; that they cannot be recorded is told, and does not undo them.
         if let Err(e) = record::write(self.state_dir, &checked.plan.after, backend.outlives_boot()) {
             course.watch.warning(&format!("{e}: they cannot be removed by name later"));
@@ -232,26 +245,49 @@ impl Course<'_, '_> {
         &mut self,
         failed: ApplyError,
         checked: &Checked,
-        known: &Known,
+        payload: &Value,
         backend: &mut dyn Backend,
     ) -> Error {
         if !backend.needs_roll_back(&failed) {
             return Error::RolledBack(failed);
         }
-        let payload = known.undo(&checked.request).to_payload();
-        self.fire("before_network_setup", "rollback", &payload, Some(Failure::Advisory), None);
+        match self.go_back(payload, || backend.roll_back(&checked.plan)) {
+            Ok(()) => Error::RolledBack(failed),
+            Err(rollback) => Error::Stuck { failed: Box::new(failed), rollback: Box::new(rollback) },
+        }
+    }
+}
+
+impl Course<'_, '_> {
+    /// A rollback with its points.
+    fn go_back(
+        &mut self,
+        payload: &Value,
+        back: impl FnOnce() -> Result<(), ApplyError>,
+    ) -> Result<(), ApplyError> {
+        self.fire("before_network_setup", "rollback", payload, Some(Failure::Advisory), None);
         self.watch.step("roll back");
-        let rolled_back = backend.roll_back(&checked.plan);
+        let rolled_back = back();
         self.watch.step_done();
-        match rolled_back {
-            Ok(()) => {
-                self.fire("after_network_setup", "rollback", &payload, None, None);
-                Error::RolledBack(failed)
-            }
-            Err(rollback) => {
-                self.fire("after_network_setup_fail", "rollback", &payload, None, None);
-                Error::Stuck { failed: Box::new(failed), rollback: Box::new(rollback) }
-            }
+        let point = if rolled_back.is_ok() { "after_network_setup" } else { "after_network_setup_fail" };
+        self.fire(point, "rollback", payload, None, None);
+        rolled_back
+    }
+
+    /// Rolls back what a process left half-done that was killed.
+    fn recover(&mut self, run_dir: &Path) -> Result<(), Error> {
+        let Some(pending) = Pending::read(run_dir)? else { return Ok(()) };
+        self.watch.warning("an earlier request was killed half-way: it is rolled back first");
+        let recovered = self.go_back(&pending.rollback, || restore(&pending.before));
+        self.fire("after_network_setup_fail", "setup-networks", &pending.document, None, None);
+        recovered.map_err(Error::Recover)?;
+        Pending::forget(run_dir)
+    }
+
+    /// What was being done is over; that this cannot be noted is told, because the next request would undo it.
+    fn forget(&mut self, run_dir: &Path) {
+        if let Err(e) = Pending::forget(run_dir) {
+            self.watch.warning(&format!("{e}: remove it, or the next request undoes this one"));
         }
     }
 }

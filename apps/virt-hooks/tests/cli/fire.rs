@@ -228,8 +228,11 @@ fn c22_a_failing_hook_before_the_agent_starts_is_reported_and_stops_nothing() {
         ("echo no disk >&2; exit 2", "exit code 2: no disk"),
         ("kill -SEGV $$", "killed by SIGSEGV"),
     ] {
-        let done =
-            Case::new().hook("before_vdsm_start/10_mount", body).says("fire before_vdsm_start").run().ended(0);
+        let done = Case::new()
+            .hook("before_vdsm_start/10_mount", body)
+            .says("fire before_vdsm_start")
+            .run()
+            .ended(0);
         let line = format!("10_mount: {ended}");
         assert!(done.stderr.contains(&line) && done.stderr.contains("proceed"), "{}", done.stderr);
         // The journal of events has it too.

@@ -11,9 +11,11 @@ use std::error::Error;
 use std::fs;
 use std::process::Command;
 
+/// Its name, and what it does.
+type Test = (&'static str, fn() -> Result);
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
-const TESTS: &[(&str, fn() -> Result)] = &[
+const TESTS: &[Test] = &[
     (
         "a_bridge_takes_over_its_nics_address_and_gives_it_back",
         a_bridge_takes_over_its_nics_address_and_gives_it_back,
@@ -38,6 +40,10 @@ const TESTS: &[(&str, fn() -> Result)] = &[
     ("one_request_at_a_time", one_request_at_a_time),
     ("what_is_in_use_stays", what_is_in_use_stays),
     ("an_interrupt_leaves_nothing_changed", an_interrupt_leaves_nothing_changed),
+    (
+        "what_a_killed_request_left_is_rolled_back_by_the_next",
+        what_a_killed_request_left_is_rolled_back_by_the_next,
+    ),
     ("connectivity_is_what_the_gateway_says", connectivity_is_what_the_gateway_says),
     ("nmstatectl_gets_the_state_and_commits", nmstatectl_gets_the_state_and_commits),
     ("nmstatectl_rolls_back_what_does_not_answer", nmstatectl_rolls_back_what_does_not_answer),
@@ -67,6 +73,7 @@ fn missing() -> Option<String> {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is always made on the spot")]
 fn networks(networks: Value) -> Value {
     json!({"networks": networks})
 }
@@ -354,6 +361,43 @@ fn an_interrupt_leaves_nothing_changed() -> Result {
     assert!(said.contains("interrupted: nothing was changed"), "{said}");
     assert_eq!(bed.picture(), before);
     assert_eq!(points(&bed.seen()?), ["after_network_setup_fail"], "the spy before it was not reached");
+    Ok(())
+}
+
+fn what_a_killed_request_left_is_rolled_back_by_the_next() -> Result {
+    let bed = installed()?;
+    let before = bed.picture();
+    // Kills the command as it is about to take the address from the NIC.
+    bed.program(
+        "ip",
+        "case \"$*\" in 'address del'*) kill -9 $PPID; exit 1;; esac\nexec $(PATH=${PATH#*:} command -v ip) \"$@\"",
+    )?;
+    let killed =
+        bed.command(&networks(json!({"mgmt": mgmt()})).to_string(), &["--backend", "ip"])?.spawn()?;
+    assert!(ended(killed).is_err(), "it was killed");
+    assert_ne!(bed.picture(), before, "half-done");
+    assert_eq!(points(&bed.seen()?), ["before_network_setup"]);
+    fs::remove_file(bed.path("bin/ip"))?;
+    let (code, said) = bed.run(&networks(json!({})))?;
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        said.contains("warning: an earlier request was killed half-way: it is rolled back first"),
+        "{said}"
+    );
+    assert_eq!(bed.picture(), before);
+    let seen = bed.seen()?;
+    let fired = [
+        ("before_network_setup", "rollback"),
+        ("after_network_setup", "rollback"),
+        ("after_network_setup_fail", "setup-networks"),
+        ("before_network_setup", "setup-networks"),
+        ("after_network_setup", "setup-networks"),
+    ];
+    assert_eq!(seen.iter().map(|s| (s.point.as_str(), s.reason.as_str())).collect::<Vec<_>>(), fired);
+    assert_eq!(seen[2].request["networks"]["mgmt"]["ipaddr"], "192.0.2.10");
+    // And that is the end of it.
+    let (_, said) = bed.run(&networks(json!({})))?;
+    assert!(!said.contains("warning"), "{said}");
     Ok(())
 }
 
