@@ -28,6 +28,18 @@ pub(crate) const OPTIONS: &[(&str, &str)] = &[
     ("packets_per_slave", "packets_per_slave"),
 ];
 
+/// Whether the kernel takes an option in a mode. It tells values of the others too, and refuses to be given them.
+pub(crate) fn applies(option: &str, mode: &str) -> bool {
+    let balances_by_itself = matches!(mode, "balance-tlb" | "balance-alb");
+    match option {
+        "lacp_rate" | "ad_select" | "min_links" => mode == "802.3ad",
+        "packets_per_slave" => mode == "balance-rr",
+        "primary" | "primary_reselect" => mode == "active-backup" || balances_by_itself,
+        "arp_interval" | "arp_ip_target" => mode != "802.3ad" && !balances_by_itself,
+        _ => true,
+    }
+}
+
 /// `mode=4 miimon=100` as names and values, the mode by its word.
 pub(crate) fn options(text: &str) -> Result<BTreeMap<String, String>, String> {
     let mut options = BTreeMap::new();
@@ -63,6 +75,13 @@ fn mode(text: &str) -> Result<&'static str, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn options_belong_to_modes() {
+        assert!(applies("lacp_rate", "802.3ad") && !applies("lacp_rate", "active-backup"));
+        assert!(applies("primary", "active-backup") && !applies("primary", "802.3ad"));
+        assert!(MODES.iter().all(|mode| applies("miimon", mode) && applies("mode", mode)));
+    }
 
     #[test]
     fn modes_by_number_and_word() {

@@ -2,7 +2,7 @@
 //! The devices of this host, read and changed with `ip`.
 
 use crate::backend::Backend;
-use crate::bond::OPTIONS;
+use crate::bond::{OPTIONS, applies};
 use crate::error::ApplyError;
 use crate::layout::{Address, Device, Kind, Layout, Route, differences};
 use crate::plan::{Observe, Plan};
@@ -104,6 +104,13 @@ impl Observe for Ip {
         }
     }
 
+    fn vlans(&self, link: &str) -> Result<Vec<String>, ApplyError> {
+        // Where the kernel has no VLANs there is no such file.
+        let said = fs::read_to_string("/proc/net/vlan/config").unwrap_or_default();
+        let parts = said.lines().map(|line| line.split('|').map(str::trim).collect::<Vec<_>>());
+        Ok(parts.filter(|p| p.get(2) == Some(&link)).filter_map(|p| Some((*p.first()?).to_owned())).collect())
+    }
+
     fn default_routes(&self) -> Result<Vec<String>, ApplyError> {
         let mut devices = BTreeSet::new();
         for family in ["-4", "-6"] {
@@ -146,7 +153,12 @@ fn bond_options(data: &Value) -> BTreeMap<String, String> {
         Value::Number(n) => Some(n.to_string()),
         _ => None,
     };
-    OPTIONS.iter().filter_map(|(name, key)| Some(((*name).to_owned(), text(&data[*key])?))).collect()
+    let mode = data["mode"].as_str().unwrap_or_default();
+    OPTIONS
+        .iter()
+        .filter(|(name, _)| applies(name, mode))
+        .filter_map(|(name, key)| Some(((*name).to_owned(), text(&data[*key])?)))
+        .collect()
 }
 
 fn address(said: &Value) -> Option<Address> {

@@ -79,6 +79,8 @@ pub(crate) trait Observe {
     fn devices(&self, names: &BTreeSet<String>) -> Result<Layout, Self::Error>;
     /// The names of what belongs to a bridge or bond.
     fn members(&self, master: &str) -> Result<Vec<String>, Self::Error>;
+    /// The VLANs on a NIC or bond.
+    fn vlans(&self, link: &str) -> Result<Vec<String>, Self::Error>;
     /// The devices with a default route.
     fn default_routes(&self) -> Result<Vec<String>, Self::Error>;
 }
@@ -128,6 +130,12 @@ pub(crate) fn plan<O: Observe>(
         names.insert(name.clone());
         names.extend(host.members(name)?);
         names.extend(wanted.set().into_iter().flat_map(|bond| bond.nics.iter().cloned()));
+        // A bond that is made anew takes its VLANs along, whosever they are; and it leaves its bridge.
+        let mut above: BTreeSet<String> = host.vlans(name)?.into_iter().collect();
+        above.insert(name.clone());
+        let masters = host.devices(&above)?;
+        names.extend(masters.into_values().flatten().filter_map(|device| device.master));
+        names.extend(above);
     }
     let takes_default = request.networks.values().any(|w| w.set().is_some_and(|n| n.default_route));
     if takes_default {
@@ -167,6 +175,15 @@ pub(crate) fn plan<O: Observe>(
                 ));
             }
         }
+    }
+    for (name, _) in request.bondings.iter().filter(|(name, _)| target.get(*name) == Some(&None)) {
+        let on_it = |d: &Device| matches!(&d.kind, Kind::Vlan { link, .. } if link == name);
+        let vlans = target.iter().filter(|(_, d)| d.as_ref().is_some_and(on_it));
+        problems.extend(
+            vlans.map(|(vlan, _)| {
+                format!("bond {name} is in use by {vlan}: remove what that belongs to first")
+            }),
+        );
     }
     Ok(Plan { before, target, after })
 }

@@ -2,6 +2,7 @@
 //! From one layout to another: the commands, in an order the kernel takes. The way back is the same function.
 
 use crate::layout::{Address, Device, Kind, Layout, Route};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// One thing to do.
@@ -31,20 +32,20 @@ pub(crate) fn steps(from: &Layout, to: &Layout) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut changes: Vec<Change<'_>> = Vec::new();
     let mut gone: Vec<(&str, &Device)> = Vec::new();
+    let remade = remade(from, to);
     for (name, wanted) in to {
         let now = is(name);
-        if let Some(device) = now
-            .filter(|d| d.kind != Kind::Plain && wanted.as_ref().is_none_or(|w| !d.kind.serves_as(&w.kind)))
-        {
+        let made = now.is_none() || remade.contains(name.as_str());
+        if let Some(device) = now.filter(|d| d.kind != Kind::Plain && (made || wanted.is_none())) {
             gone.push((name, device));
         }
         if let Some(wanted) = wanted {
-            let kept = now.filter(|d| d.kind.serves_as(&wanted.kind) || d.kind == Kind::Plain);
+            let kept = now.filter(|_| !made);
             changes.push(Change {
                 name,
                 from: kept.cloned().unwrap_or_else(|| Device::new(wanted.kind.clone())),
                 to: wanted,
-                made: kept.is_none(),
+                made,
             });
         }
     }
@@ -65,6 +66,17 @@ pub(crate) fn steps(from: &Layout, to: &Layout) -> Vec<Step> {
     }
     for (name, _) in &gone {
         steps.push(ip(&["link", "del", "dev", name]));
+    }
+    let is_bond = |layout: &Layout, name: &str| {
+        matches!(layout.get(name), Some(Some(Device { kind: Kind::Bond { .. }, .. })))
+    };
+    for change in changes.iter_mut().filter(|c| !c.made) {
+        let left = change.from.master.as_deref();
+        if left.is_some_and(|m| is_bond(from, m) && (is_gone(m) || change.to.master.as_deref() != Some(m))) {
+            // A bond takes its NICs down as it lets them go, and gives them the MTU they came with.
+            change.from.up = false;
+            change.from.mtu = None;
+        }
     }
     for change in changes.iter().filter(|c| c.made) {
         steps.extend(make(change.name, &change.to.kind));
@@ -87,20 +99,25 @@ pub(crate) fn steps(from: &Layout, to: &Layout) -> Vec<Step> {
         Some(ip(&["link", "set", "dev", c.name, "mtu", &mtu]))
     };
     let grows = |c: &Change<'_>| c.from.mtu.is_none_or(|is| c.to.mtu.is_some_and(|wanted| wanted > is));
-    steps.extend(changes.iter().rev().filter(|c| !grows(c)).filter_map(mtu));
-    steps.extend(changes.iter().filter(|c| grows(c)).filter_map(mtu));
-    for change in &mut changes {
+    let (bridges, others): (Vec<&Change<'_>>, Vec<&Change<'_>>) =
+        changes.iter().partition(|c| matches!(c.to.kind, Kind::Bridge { .. }));
+    steps.extend(others.iter().rev().filter(|c| !grows(c)).filter_map(|c| mtu(c)));
+    steps.extend(others.iter().filter(|c| grows(c)).filter_map(|c| mtu(c)));
+    for change in &changes {
         let joins =
             change.to.master.as_deref().filter(|m| change.from.master.as_deref() != Some(*m) || is_gone(m));
         if let Some(master) = joins {
-            let bond = matches!(to.get(master), Some(Some(Device { kind: Kind::Bond { .. }, .. })));
-            // A bond takes no NIC that is up.
-            if bond && change.from.up {
+            if is_bond(to, master) {
+                // It takes no NIC that is up, and brings it up by itself.
                 steps.push(ip(&["link", "set", "dev", change.name, "down"]));
-                change.from.up = false;
             }
             steps.push(ip(&["link", "set", "dev", change.name, "master", master]));
-            // A bond brings its NICs up by itself.
+        }
+    }
+    // A bridge takes the MTU of its ports until it is told one.
+    for change in bridges {
+        if let Some(mtu) = change.to.mtu {
+            steps.push(ip(&["link", "set", "dev", change.name, "mtu", &mtu.to_string()]));
         }
     }
     for change in &changes {
@@ -108,7 +125,10 @@ pub(crate) fn steps(from: &Layout, to: &Layout) -> Vec<Step> {
             steps.push(Step::Autoconf { device: change.name.to_owned(), on });
         }
     }
-    for change in changes.iter().filter(|c| c.to.up && !c.from.up) {
+    let joins_bond = |c: &Change<'_>| {
+        c.to.master.as_deref().is_some_and(|m| is_bond(to, m) && c.from.master.as_deref() != Some(m))
+    };
+    for change in changes.iter().filter(|c| c.to.up && (!c.from.up || joins_bond(c))) {
         steps.push(ip(&["link", "set", "dev", change.name, "up"]));
     }
     for change in changes.iter().rev().filter(|c| !c.to.up && c.from.up) {
@@ -128,6 +148,21 @@ pub(crate) fn steps(from: &Layout, to: &Layout) -> Vec<Step> {
         }
     }
     steps
+}
+
+/// What must be made anew: of another kind, or a VLAN on such, which goes with it.
+fn remade<'a>(from: &Layout, to: &'a Layout) -> BTreeSet<&'a str> {
+    let both =
+        || to.iter().filter_map(|(name, wanted)| Some((name, from.get(name)?.as_ref()?, wanted.as_ref()?)));
+    let other = |is: &Device, wanted: &Device| is.kind != Kind::Plain && !is.kind.serves_as(&wanted.kind);
+    let mut remade: BTreeSet<&str> =
+        both().filter(|(_, is, wanted)| other(is, wanted)).map(|(name, ..)| name.as_str()).collect();
+    for (name, _, wanted) in both() {
+        if matches!(&wanted.kind, Kind::Vlan { link, .. } if remade.contains(link.as_str())) {
+            remade.insert(name);
+        }
+    }
+    remade
 }
 
 fn make(name: &str, kind: &Kind) -> Option<Step> {
@@ -257,12 +292,12 @@ mod tests {
             "link set dev eth1 mtu 9000",
             "link set dev bond0 mtu 9000",
             "link set dev bond0.27 mtu 9000",
-            "link set dev net mtu 9000",
             "link set dev eth0 down",
             "link set dev eth0 master bond0",
             "link set dev eth1 down",
             "link set dev eth1 master bond0",
             "link set dev bond0.27 master net",
+            "link set dev net mtu 9000",
             "autoconf net false",
             "link set dev eth0 up",
             "link set dev eth1 up",
@@ -284,8 +319,10 @@ mod tests {
             "link del dev net",
             "link del dev bond0.27",
             "link del dev bond0",
-            "link set dev eth1 mtu 1500",
             "link set dev eth0 mtu 1500",
+            "link set dev eth1 mtu 1500",
+            "link set dev eth0 up",
+            "link set dev eth1 up",
             "address add 192.0.2.10/24 broadcast + dev eth0",
             "-4 route replace default via 192.0.2.1 dev eth0 proto static",
         ];
@@ -308,12 +345,31 @@ mod tests {
             [
                 "link del dev bond0",
                 "link add name bond0 type bond mode 802.3ad",
+                "link set dev eth0 mtu 1500",
                 "link set dev eth0 down",
                 "link set dev eth0 master bond0",
                 "link set dev eth0 up",
                 "link set dev bond0 up",
             ]
         );
+    }
+
+    #[test]
+    fn a_bond_that_is_made_anew_has_its_vlans_again() {
+        let (_, with) = stack();
+        let mut other = with.clone();
+        let Some(Some(bond)) = other.get_mut("bond0") else { panic!() };
+        bond.kind = Kind::Bond { options: [("mode".to_owned(), "balance-rr".to_owned())].into() };
+        let lines = lines(&with, &other);
+        let at = |line: &str| {
+            lines.iter().position(|l| l == line).unwrap_or_else(|| panic!("no {line}: {lines:#?}"))
+        };
+        assert!(at("link del dev bond0.27") < at("link del dev bond0"));
+        assert!(
+            at("link add name bond0 type bond mode balance-rr")
+                < at("link add link bond0 name bond0.27 type vlan id 27")
+        );
+        assert!(at("link set dev bond0.27 master net") < at("link set dev net mtu 9000"));
     }
 
     #[test]

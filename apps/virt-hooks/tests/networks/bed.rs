@@ -164,29 +164,9 @@ impl Bed {
 
     /// Everything about the devices that a set-up could change.
     pub(crate) fn picture(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        for link in self.namespace.json("-details address show") {
-            let name = link["ifname"].as_str().unwrap();
-            let up = link["flags"].as_array().unwrap().iter().any(|f| f == "UP");
-            let addresses: Vec<String> = link["addr_info"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .filter(|a| a["scope"] != "link")
-                .map(|a| format!("{}/{}", a["local"], a["prefixlen"]))
-                .collect();
-            lines.push(format!(
-                "{name} {} mtu {} up {up} in {} {addresses:?}",
-                link["linkinfo"]["info_kind"], link["mtu"], link["master"]
-            ));
-        }
-        for family in ["-4", "-6"] {
-            let routes = self.namespace.json(&format!("{family} route show"));
-            let routes = routes.iter().filter(|r| r["dst"] != "fe80::/64");
-            lines.extend(routes.map(|r| format!("{} via {} dev {}", r["dst"], r["gateway"], r["dev"])));
-        }
-        lines.sort();
-        lines
+        let mut routes = self.namespace.json("-4 route show");
+        routes.extend(self.namespace.json("-6 route show"));
+        picture(&self.namespace.json("-details address show"), &routes)
     }
 
     /// One device, as `ip` tells it.
@@ -211,4 +191,34 @@ fn install(path: &Path, body: &str) -> Result {
     install.stdin.take().unwrap().write_all(format!("#!/bin/sh\n{body}\n").as_bytes())?;
     assert!(install.wait()?.success());
     Ok(())
+}
+
+/// Links and routes, as `ip` tells them, in a line each.
+pub(crate) fn picture(links: &[Value], routes: &[Value]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for link in links {
+        let name = link["ifname"].as_str().unwrap();
+        let up = link["flags"].as_array().unwrap().iter().any(|f| f == "UP");
+        let addresses: Vec<String> = link["addr_info"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|a| a["scope"] != "link")
+            .map(|a| format!("{}/{}", a["local"], a["prefixlen"]))
+            .collect();
+        let about = &link["linkinfo"];
+        let more = match about["info_kind"].as_str() {
+            Some("bond") => format!(" mode {}", about["info_data"]["mode"]),
+            Some("vlan") => format!(" id {}", about["info_data"]["id"]),
+            _ => String::new(),
+        };
+        lines.push(format!(
+            "{name} {}{more} mtu {} up {up} in {} {addresses:?}",
+            about["info_kind"], link["mtu"], link["master"]
+        ));
+    }
+    let routes = routes.iter().filter(|r| r["dst"] != "fe80::/64");
+    lines.extend(routes.map(|r| format!("{} via {} dev {}", r["dst"], r["gateway"], r["dev"])));
+    lines.sort();
+    lines
 }

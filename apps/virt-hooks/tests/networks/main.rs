@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test binary")]
 
 mod bed;
+mod guest;
 
 use bed::{Bed, Namespace, ended, points};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -59,7 +60,20 @@ fn main() {
         Trial::test(format!("{name}{needs}"), || test().map_err(Failed::from))
             .with_ignored_flag(missing.is_some())
     });
-    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit();
+    let arguments = Arguments::from_args();
+    // Fetching takes a while: only for whoever lists all tests, or wants this one.
+    const GUEST: &str = "bonds_and_vlans_are_set_up_rolled_back_and_removed";
+    let wanted = arguments.filter.as_deref().is_none_or(|filter| GUEST.contains(filter));
+    let guest = guest::debian(wanted).err();
+    if let Some(reason) = guest.as_ref().filter(|_| wanted) {
+        eprintln!("the test of bonds and VLANs is ignored: {reason}");
+    }
+    let name = if guest.is_some() { format!("{GUEST}::needs_debian_kernel") } else { GUEST.to_owned() };
+    let guest = Trial::test(name, || {
+        guest::bonds_and_vlans_are_set_up_rolled_back_and_removed().map_err(Failed::from)
+    })
+    .with_ignored_flag(guest.is_some());
+    libtest_mimic::run(&arguments, trials.chain([guest]).collect()).exit();
 }
 
 fn missing() -> Option<String> {
