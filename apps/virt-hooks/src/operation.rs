@@ -11,7 +11,7 @@ use virt_hooks_contract::Report;
 /// One operation on a VM or a host.
 #[derive(Debug, Serialize)]
 pub struct Operation {
-    /// `start`, `destroy`, `caps`, …
+    /// The verb, such as `start` or `nic-plug`.
     pub verb: &'static str,
     /// `done`, `vetoed` or `failed`.
     pub result: &'static str,

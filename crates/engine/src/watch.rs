@@ -3,6 +3,7 @@
 
 use crate::observer::Observer;
 use crate::outcome::Outcome;
+use std::time::Duration;
 use virt_hooks_contract::Point;
 
 /// Told about an operation while it runs: as an [`Observer`] about the hooks of its events, and beside
@@ -21,6 +22,11 @@ pub trait Watch: Observer {
     /// A step other than hooks begins, such as `start VM web1`. It may take seconds.
     fn step(&mut self, what: &str) {
         let _ = what;
+    }
+
+    /// The step that began last goes on, `elapsed` after it began. Told of steps that wait, every second or so.
+    fn step_running(&mut self, elapsed: Duration) {
+        let _ = elapsed;
     }
 
     /// The step that began last is over.

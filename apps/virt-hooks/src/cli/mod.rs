@@ -10,6 +10,7 @@ mod parse;
 mod points;
 mod values;
 mod vm;
+mod vm_devices;
 
 pub use doctor::Doctor;
 pub use fire::{Checking, Fire, Kind, OnFailure};
@@ -20,6 +21,10 @@ pub use parse::{Parsed, parse};
 pub use points::Points;
 pub use values::{Place, Property, Uuid, custom_properties};
 pub use vm::{Vm, VmCommand, VmDestroy, VmList, VmStart, VmStats};
+pub use vm_devices::{
+    Connected, Console, HookTime, Link, VmChange, VmMemoryPlug, VmNicUpdate, VmPlug, VmSetCpus, VmSetTicket,
+    VmUnplug,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
