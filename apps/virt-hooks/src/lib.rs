@@ -18,12 +18,15 @@ mod info;
 mod interrupt;
 mod list;
 mod mask;
+pub mod operation;
 mod order;
 mod package;
 pub mod payload;
 mod points;
 mod properties;
 pub mod render;
+mod screen;
+mod setup_networks;
 mod shelf;
 mod streams;
 mod vm;
@@ -31,9 +34,10 @@ mod vm;
 pub use environ::Environ;
 pub use failure::Failure;
 pub use interrupt::Interrupt;
+pub use screen::Screen;
 pub use streams::{Look, Streams};
 
-use cli::{Command, Locations, Parsed};
+use cli::{Command, Host as AboutHost, HostCommand, Locations, Parsed};
 use virt_hooks_contract::exit;
 use virt_hooks_engine::{Host, HostError, Overrides};
 
@@ -62,7 +66,10 @@ pub fn run(environ: &Environ, streams: &mut Streams<'_>) -> u8 {
             Command::Properties(properties) => properties::run(properties, &cli.locations, environ, streams),
             Command::Verify(verify) => shelf::verify(verify, &cli.locations, streams),
             Command::Diff(diff) => diff::run(diff, &cli.locations, environ, streams),
-            Command::Vm(_) => vm::hand_over(environ),
+            Command::Host(AboutHost { command: HostCommand::SetupNetworks(asked) }) => {
+                setup_networks::run(asked, &cli.locations, environ, streams)
+            }
+            Command::Vm(_) | Command::Host(_) => vm::hand_over(environ),
         },
         Err(failure) => Err(failure),
     };

@@ -12,7 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use virt_hooks_contract::Manifest;
+use virt_hooks_contract::{Manifest, nearest};
 use virt_hooks_engine::{Package, Packages, find_cycle};
 
 /// A package on a host.
@@ -203,12 +203,8 @@ pub fn plan_remove(root: &Root, name: &str) -> Result<Plan, ShelfError> {
 /// There is none.
 pub(super) fn named<'a>(all: &'a [Installed], name: &str) -> Result<&'a Installed, ShelfError> {
     all.iter().find(|p| p.manifest.name == name).ok_or_else(|| {
-        let near = all
-            .iter()
-            .map(|p| (strsim::damerau_levenshtein(name, &p.manifest.name), &p.manifest.name))
-            .filter(|(distance, meant)| *distance <= meant.len().max(name.len()) / 3)
-            .min_by_key(|(distance, _)| *distance);
-        let meant = near.map(|(_, n)| format!(": did you mean \"{n}\"?")).unwrap_or_default();
+        let meant = nearest(name, all.iter().map(|p| p.manifest.name.as_str()));
+        let meant = meant.map(|n| format!(": did you mean \"{n}\"?")).unwrap_or_default();
         ShelfError::Unknown { name: name.escape_debug().to_string(), meant }
     })
 }
