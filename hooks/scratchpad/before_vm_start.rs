@@ -66,6 +66,7 @@ fn disk(path: &str, name: &str) -> NewElement {
             NewElement::new("driver")
                 .attribute("cache", "writeback")
                 .attribute("error_policy", "stop")
+                .attribute("name", "qemu")
                 .attribute("type", "raw"),
         )
 }
@@ -231,7 +232,7 @@ mod tests {
             added(&start),
             [("/a b", "vdb"), ("/größe", "vdd")].map(|(path, dev)| format!(
                 "<disk device='disk' type='file' snapshot='no'><source file='{path}'/>\
-                 <target bus='virtio' dev='{dev}'/><driver cache='writeback' error_policy='stop' type='raw'/></disk>"
+                 <target bus='virtio' dev='{dev}'/><driver cache='writeback' error_policy='stop' name='qemu' type='raw'/></disk>"
             ))
         );
         let mode = fs::metadata(dir.path().join("a b")).unwrap().permissions().mode();
