@@ -34,6 +34,16 @@ pub enum Error {
     /// Generated files do not fit their sources.
     #[error("generated files are out of date, run \"cargo xtask generated --write\" and commit:\n{0}")]
     OutOfDate(String),
+    /// A line in a package's list of the cases in which it means to differ.
+    #[error("{}:{line}: {what}", list.display())]
+    Differs {
+        /// The list.
+        list: PathBuf,
+        /// The line's number, from 1.
+        line: usize,
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// A hook's description of itself has a mistake in it.
     #[error(transparent)]
     Manifest(#[from] virt_hooks_contract::TomlError),

@@ -2,6 +2,7 @@
 //! Files that are generated and committed, so that they can be read where the sources are.
 
 use crate::book;
+use crate::differs;
 use crate::error::Error;
 use crate::schema;
 use std::fmt::Write;
@@ -15,6 +16,7 @@ fn files() -> Result<Vec<(&'static str, String)>, Error> {
     Ok(vec![
         ("docs/hook-points.md", book::page(&Catalogue::built_in())),
         ("docs/schema/report.schema.json", schema::report()?),
+        ("tests/golden/differs.txt", differs::page(&crate::root().join("hooks"))?),
     ])
 }
 
@@ -76,7 +78,7 @@ mod tests {
     fn what_is_written_is_up_to_date_and_what_is_edited_is_not() {
         let root = tempfile::tempdir().unwrap();
         assert!(check_in(root.path()).is_err());
-        assert_eq!(write_in(root.path()).unwrap().lines().count(), 2);
+        assert_eq!(write_in(root.path()).unwrap().lines().count(), 3);
         check_in(root.path()).unwrap();
         assert_eq!(write_in(root.path()).unwrap(), "");
         let page = root.path().join("docs/hook-points.md");
