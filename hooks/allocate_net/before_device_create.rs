@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Attaches an interface to a network drawn from the pool in its property.
 
+use crate::shared::messages::shown;
 use std::hash::{BuildHasher as _, RandomState};
 use virt_hooks_sdk::{Context, Failure};
 
@@ -28,7 +29,6 @@ pub(crate) fn run(hook: &mut Context) -> Result<(), Failure> {
             return Ok(());
         }
     };
-    let shown: String = network.chars().take(64).collect();
     let sources: Vec<_> =
         device.children(interface).filter(|&child| device.name(child) == "source").collect();
     if sources.is_empty() {
@@ -37,11 +37,11 @@ pub(crate) fn run(hook: &mut Context) -> Result<(), Failure> {
     }
     for source in sources {
         device.set_attribute(source, attribute, network).map_err(|error| {
-            Failure::stop(format!("{PROPERTY}: {shown:?} cannot be the name of a network: {error}"))
+            Failure::stop(format!("{PROPERTY}: {} cannot be the name of a network: {error}", shown(network)))
         })?;
     }
     device.save()?;
-    hook.log(format!("{PROPERTY}: drew network {shown:?}"));
+    hook.log(format!("{PROPERTY}: drew network {}", shown(network)));
     Ok(())
 }
 

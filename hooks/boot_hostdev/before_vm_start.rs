@@ -2,6 +2,7 @@
 //! Makes the host device in the property the first one to boot from.
 
 use super::node_device::NodeDevice;
+use crate::shared::messages::shown;
 use virt_hooks_sdk::{Context, Domain, Element, Failure, NewElement};
 
 pub(crate) const PROPERTY: &str = "boot_hostdev";
@@ -19,9 +20,9 @@ fn boot_from(hook: &mut Context) -> Result<(), Failure> {
     let device = NodeDevice::resolve(&name, hook.host())?;
     let mut domain = hook.domain()?;
     let Some(hostdev) = domain.all_named("hostdev").into_iter().find(|&h| device.is(&domain, h)) else {
-        let shown: String = name.chars().take(64).collect();
         return Err(Failure::go_on(format_args!(
-            "{PROPERTY}: expected a host device of this VM, {shown:?} is none"
+            "{PROPERTY}: expected a host device of this VM, {} is none",
+            shown(&name)
         )));
     };
     let own: Vec<Element> = domain.children(hostdev).filter(|&child| domain.name(child) == "boot").collect();
@@ -58,12 +59,10 @@ fn order(domain: &Domain, boot: Element) -> Result<Option<u32>, Failure> {
     let Some(order) = domain.attribute(boot, "order") else { return Ok(None) };
     match order.trim().parse() {
         Ok(number) => Ok(Some(number)),
-        Err(_) => {
-            let shown: String = order.chars().take(64).collect();
-            Err(Failure::go_on(format_args!(
-                "{PROPERTY}: a boot order of the VM is {shown:?}, expected a number"
-            )))
-        }
+        Err(_) => Err(Failure::go_on(format_args!(
+            "{PROPERTY}: a boot order of the VM is {}, expected a number",
+            shown(&order)
+        ))),
     }
 }
 

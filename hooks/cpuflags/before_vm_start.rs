@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Requires or disables the CPU features that a property names.
 
-use crate::shared::messages::MOST;
+use crate::shared::messages::{MOST, shown};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use virt_hooks_sdk::{Context, Failure, NewElement};
@@ -97,8 +97,7 @@ fn is_name(name: &str) -> bool {
 
 /// Items for a message, which has to stay readable whatever they are.
 fn listed(items: &[&str]) -> String {
-    let short = |item: &&str| format!("{:?}", item.chars().take(40).collect::<String>());
-    let mut list = items.iter().take(MOST).map(short).collect::<Vec<_>>().join(", ");
+    let mut list = items.iter().take(MOST).map(|item| shown(item)).collect::<Vec<_>>().join(", ");
     if items.len() > MOST {
         list.push_str(&format!(" and {} more", items.len() - MOST));
     }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Makes the scratch disks of a VM and adds them to its XML.
 
-use super::entry::{self, Entry, shown};
+use super::entry::{self, Entry};
 use super::record::Record;
+use crate::shared::messages::shown;
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};

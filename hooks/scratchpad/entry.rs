@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The property: `SIZE,PATH[,ignored]`, separated by colons.
 
+use crate::shared::messages::shown;
 use virt_hooks_sdk::Failure;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,13 +45,6 @@ fn absolute(entry: Entry<'_>) -> Result<Entry<'_>, Failure> {
 
 fn wrong(expected: &str, found: &str) -> Failure {
     Failure::stop(format!("scratchpad: {expected} {}", shown(found)))
-}
-
-/// A value for a message: quoted, and not longer than one reads.
-pub(crate) fn shown(text: &str) -> String {
-    let short: String = text.chars().take(100).collect();
-    let more = if short.len() < text.len() { "…" } else { "" };
-    format!("{short:?}{more}")
 }
 
 #[cfg(test)]

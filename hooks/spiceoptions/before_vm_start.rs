@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Sets options of SPICE displays.
 
-use crate::shared::messages::log_few;
+use crate::shared::messages::{log_few, shown};
 use virt_hooks_sdk::{Context, Domain, EditError, Element, Failure, Mapping, NewElement};
 
 /// Element, its attribute, and the values of that.
@@ -72,11 +72,6 @@ fn options(hook: &Context, property: &str) -> Result<Vec<Setting>, Failure> {
     let lines = unknown.iter().map(|what| format!("spiceoptions: skipped {what}"));
     log_few(hook, lines, |n| format!("spiceoptions: skipped {n} more"));
     Ok(wanted)
-}
-
-/// A word of the property for a message, which has to stay readable whatever it is.
-fn shown(word: &str) -> String {
-    format!("{:?}", word.chars().take(40).collect::<String>())
 }
 
 fn set(domain: &mut Domain, graphics: Element, (name, attribute, value): Setting) -> Result<(), EditError> {
