@@ -129,4 +129,15 @@ mod tests {
         // Hostile in a shell; in XML text like any other.
         assert!(after("$(reboot);../x'\"<&", xml).contains("'$(reboot);../x&apos;\"&lt;&amp;'"));
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..proptest::test_runner::Config::with_cases(64) })]
+        /// Values of the grammar: one of the names, and nothing but that changes.
+        #[test]
+        fn one_of_the_names_is_drawn(names in proptest::collection::vec("[a-zA-Z0-9_.-]{1,12}", 1..6), blank in "[ \\t]{1,3}") {
+            let out = after(&names.join(&blank), "<interface type='bridge'><source bridge='x'/></interface>");
+            let possible: Vec<String> = names.iter().map(|name| format!("<interface type='bridge'><source bridge='{name}'/></interface>")).collect();
+            proptest::prop_assert!(possible.contains(&out), "{}", out);
+        }
+    }
 }

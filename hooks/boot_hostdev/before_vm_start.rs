@@ -158,4 +158,23 @@ mod tests {
         let failure = run(&mut Context::for_test().with_env(PROPERTY, bytes)).unwrap_err();
         assert!(!failure.stops() && failure.message().starts_with("boot_hostdev "));
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..proptest::test_runner::Config::with_cases(64) })]
+        /// Names of the grammar mean the device with these numbers, however the domain writes them.
+        #[test]
+        fn the_device_of_the_name_boots_first(domain in 0_u32..0x1_0000, bus in 0_u32..0x100, slot in 0_u32..0x20, function in 0_u32..8, decimal in proptest::bool::ANY, orders in proptest::collection::vec(1_u32..1000, 0..4)) {
+            let number = |n: u32| if decimal { n.to_string() } else { format!("0x{n:x}") };
+            let hostdev = |bus: u32, boot: &str| format!(
+                "<hostdev type='pci'><source><address domain='{}' bus='{}' slot='{}' function='{}'/></source>{boot}</hostdev>",
+                number(domain), number(bus), number(slot), number(function)
+            );
+            let disks = |more: u32| orders.iter().map(|n| format!("<disk><boot order='{}'/></disk>", n + more)).collect::<String>();
+            let name = format!("pci_{domain:04x}_{bus:02x}_{slot:02x}_{function:x}");
+            let mut hook = with(&name, &format!("{}{}<hostdev/>{}", disks(0), hostdev(bus + 1, ""), hostdev(bus, "")));
+            run(&mut hook).unwrap();
+            let wanted = format!("{}{}<hostdev/>{}", disks(1), hostdev(bus + 1, ""), hostdev(bus, "<boot order=\"1\"/>"));
+            proptest::prop_assert_eq!(hook.xml_text(), format!("<domain><devices>{wanted}</devices></domain>"));
+        }
+    }
 }

@@ -214,4 +214,17 @@ mod tests {
     fn without_a_property_nothing_is_read() {
         assert_eq!(run(&mut Context::for_test().with_env("sap_agent", "0")), Ok(()));
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..proptest::test_runner::Config::with_cases(64) })]
+        /// Values of the grammar, and what they are to do.
+        #[test]
+        fn each_flag_is_a_feature_in_order(flags in proptest::collection::vec(("[a-z][a-z0-9_.-]{0,8}", proptest::bool::ANY, " ?"), 1..8)) {
+            let mut seen = std::collections::HashSet::new();
+            let flags: Vec<_> = flags.into_iter().filter(|(name, ..)| seen.insert(name.clone())).collect();
+            let value: Vec<String> = flags.iter().map(|(name, on, blank)| format!("{blank}{}{blank}{name}{blank}", if *on { '+' } else { '-' })).collect();
+            let features: String = flags.iter().map(|(name, on, _)| format!("<feature name=\"{name}\" policy=\"{}\"/>", if *on { "require" } else { "disable" })).collect();
+            proptest::prop_assert_eq!(after(&value.join(","), "<domain><cpu/></domain>"), format!("<domain><cpu>{features}</cpu></domain>"));
+        }
+    }
 }

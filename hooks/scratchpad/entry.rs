@@ -92,4 +92,18 @@ mod tests {
         let all: Vec<_> = lenient(",/a:junk:1X,/b").map(|e| e.map(|e| e.path).ok()).collect();
         assert_eq!(all, [Some("/a"), None, Some("/b")]);
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
+        /// Values of the grammar are taken apart as they were put together.
+        #[test]
+        fn entries_are_what_was_given(given in proptest::collection::vec(("[0-9]{1,12}[kKMGTb]?", "/[^,:\\p{C}./][^,:\\p{C}/]{0,20}", "(,[^,:]{0,4}){0,2}"), 1..6)) {
+            let value: Vec<String> = given.iter().map(|(size, path, more)| format!("{size},{path}{more}")).collect();
+            let value = value.join(":");
+            let entries = strict(&value).unwrap();
+            let found: Vec<_> = entries.iter().map(|e| (e.size, e.path)).collect();
+            let wanted: Vec<_> = given.iter().map(|(size, path, _)| (size.as_str(), path.as_str())).collect();
+            proptest::prop_assert_eq!(found, wanted);
+        }
+    }
 }

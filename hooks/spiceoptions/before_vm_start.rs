@@ -191,4 +191,17 @@ mod tests {
         }
         assert!(ran("{'mouse': {'mode': 'server'}}", "junk").0.unwrap_err().message().contains("is not XML"));
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..proptest::test_runner::Config::with_cases(64) })]
+        /// Values of the grammar, and what they are to do.
+        #[test]
+        fn each_option_is_an_element_in_order(chosen in proptest::sample::subsequence((0..OPTIONS.len()).collect::<Vec<_>>(), 1..OPTIONS.len()), which in 0_usize..100) {
+            let triples: Vec<Setting> = chosen.iter().map(|&n| { let (element, attribute, values) = OPTIONS[n]; (element, attribute, values[which % values.len()]) }).collect();
+            let property: Vec<String> = triples.iter().map(|(e, a, v)| format!("\"{}\": {{'{a}': '{v}'}}", e.to_uppercase())).collect();
+            let elements: String = triples.iter().map(|(e, a, v)| format!("<{e} {a}=\"{v}\"/>")).collect();
+            let with = format!("<graphics type='spice'>{elements}</graphics>");
+            proptest::prop_assert_eq!(after(&format!("{{ {} , }}", property.join(" , ")), SPICE), SPICE.replace("<graphics type='spice'/>", &with));
+        }
+    }
 }
