@@ -137,7 +137,7 @@ impl Place {
                 prop_assert!(Document::parse(after.as_str()).is_ok(), "{self:?}: {after}");
             }
             Ok(()) => {
-                prop_assert!(self.kind == PayloadKind::None || serde_json::from_str::<Value>(&after).is_ok())
+                prop_assert!(self.kind == PayloadKind::None || serde_json::from_str::<Value>(&after).is_ok());
             }
             Err(failure) => {
                 prop_assert_eq!(before, after, "{:?}: failed, and changed the payload", self);

@@ -394,7 +394,10 @@ fn hostile(hook: &Hook) -> Result<(), Failed> {
     // With the examples, and all payloads; where there are no properties, that is all.
     run(hook, &examples, true)?;
     for (n, property) in hook.properties.iter().enumerate() {
-        for value in values(&property.example) {
+        // A variable cannot hold more than 128 KiB; what comes in the payload can.
+        let long = ["A", "1,", "-a "].map(|piece| OsString::from(piece.repeat((1 << 20) / piece.len())));
+        let long = long.into_iter().filter(|_| property.scope == Scope::Network);
+        for value in values(&property.example).into_iter().chain(long) {
             let mut given = examples.clone();
             given[n].1 = &value;
             run(hook, &given, false)?;
