@@ -111,7 +111,9 @@ fn hooks(scratch: &Path, program: &Path) -> Result<Vec<Hook>, BenchError> {
     let mut hooks = Vec::new();
     for directory in directories {
         let Ok(text) = fs::read_to_string(directory.join("hook.toml")) else { continue };
-        let Ok(manifest) = Manifest::parse("hook.toml", &text) else { continue };
+        // One that is left out would be missed by nobody.
+        let manifest = Manifest::parse(&directory.join("hook.toml").to_string_lossy(), &text)
+            .map_err(|e| BenchError::Manifest(e.to_string()))?;
         // The one that most of them have, else the first.
         let usual = manifest.point.iter().find(|p| p.name == "before_vm_start");
         let Some(point) = usual.or(manifest.point.first()).cloned() else { continue };
@@ -127,4 +129,27 @@ fn hooks(scratch: &Path, program: &Path) -> Result<Vec<Hook>, BenchError> {
         hooks.push(Hook { link, point: point.name, kind, acts, manifest });
     }
     Ok(hooks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_package_has_a_row_and_none_acts_on_this_host() {
+        let scratch = std::env::temp_dir().join(format!("virt-hooks-bench-test.{}", std::process::id()));
+        fs::create_dir(&scratch).unwrap();
+        let found = hooks(&scratch, Path::new("/bin/true"));
+        fs::remove_dir_all(&scratch).unwrap();
+        let found = found.unwrap();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../hooks");
+        let packages =
+            fs::read_dir(root).unwrap().filter(|e| e.as_ref().unwrap().path().join("hook.toml").is_file());
+        assert_eq!(found.len(), packages.count());
+        for hook in &found {
+            let calls = !hook.manifest.commands.is_empty() || !hook.manifest.sudo.is_empty();
+            assert!(hook.acts || !calls, "{}", hook.manifest.name);
+        }
+        assert!(found.iter().any(|hook| hook.kind == PayloadKind::Json));
+    }
 }

