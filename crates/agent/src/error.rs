@@ -3,7 +3,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use virt_hooks_engine::{FlagsError, HookError};
+use virt_hooks_engine::{FlagsError, HookError, LockError, MachineError};
 use virt_hooks_libvirt::ErrorKind;
 
 /// Why an operation did not happen. Its text is one line.
@@ -108,6 +108,21 @@ pub enum Error {
         /// What the kernel said.
         source: io::Error,
     },
+}
+
+impl From<MachineError> for Error {
+    fn from(error: MachineError) -> Self {
+        Self::Xml(error.0)
+    }
+}
+
+impl From<LockError> for Error {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Busy(vm) => Self::Busy(vm),
+            LockError::File { path, source } => Self::File { doing: "lock", path, source },
+        }
+    }
 }
 
 impl Error {

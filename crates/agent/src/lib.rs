@@ -9,21 +9,17 @@
 //! one out, also from another process.
 //!
 //! Custom properties live in the domain XML itself, so that whatever happens to a VM later finds them:
-//! `properties` reads VDSM's metadata and our own, and writes our own.
+//! the engine's `Machine` reads VDSM's metadata and our own, and writes our own.
 //!
 //! To add a verb: a module beside `start` and `destroy` with one function of [`Driver`], made of the steps
-//! that `occasion` and `machine` offer.
+//! that `occasion` and the engine's `Machine` offer.
 #![forbid(unsafe_code)]
 
 mod destroy;
 mod driver;
 mod error;
-mod identity;
 mod list;
-mod lock;
-mod machine;
 mod occasion;
-mod properties;
 mod start;
 mod watch;
 
@@ -31,6 +27,5 @@ pub use destroy::{DestroyRequest, Destroyed};
 pub use driver::Driver;
 pub use error::Error;
 pub use list::Listed;
-pub use properties::NAMESPACE;
 pub use start::{Source, StartRequest, Started};
 pub use watch::{Quiet, Watch};

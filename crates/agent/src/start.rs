@@ -3,15 +3,13 @@
 
 use crate::driver::Driver;
 use crate::error::Error;
-use crate::lock::VmLock;
-use crate::machine::Machine;
 use crate::occasion::{Occasion, set_devices};
 use crate::watch::Watch;
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 use virt_hooks_contract::Report;
-use virt_hooks_engine::LaunchFlags;
+use virt_hooks_engine::{LaunchFlags, Machine, VmLock};
 use virt_hooks_libvirt::{Connection, CreateFlags, Domain, ErrorKind, XmlFlags};
 
 /// Where the domain XML comes from.
@@ -151,14 +149,14 @@ impl Driver {
 
     fn find(&self, source: &Source) -> Result<Machine, Error> {
         match source {
-            Source::Xml(xml) => Machine::read(xml),
+            Source::Xml(xml) => Ok(Machine::read(xml)?),
             Source::Stored(name) => {
                 let domain = self.connection.lookup(name).map_err(Error::Unreachable)?;
                 if domain.is_active().map_err(Error::Unreachable)? {
                     return Err(Error::Running(domain.name().to_owned()));
                 }
                 let stored = XmlFlags { secure: true, inactive: true, migratable: false };
-                Machine::read(domain.xml(stored).map_err(Error::Unreachable)?.as_bytes())
+                Ok(Machine::read(domain.xml(stored).map_err(Error::Unreachable)?.as_bytes())?)
             }
         }
     }

@@ -17,6 +17,8 @@ pub const REASON: &str = "_hook_reason";
 pub const ATTEMPT: &str = "_hook_attempt";
 /// Path of the launch flags file, where there is one (virt-hooks; the file itself is VDSM's).
 pub const LAUNCH_FLAGS: &str = "_hook_launch_flags";
+/// Which side of a migration this is: `source` or `destination` (virt-hooks).
+pub const ROLE: &str = "_hook_role";
 /// Where Python looks for `hooking`.
 pub const PYTHONPATH: &str = "PYTHONPATH";
 

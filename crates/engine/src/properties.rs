@@ -12,8 +12,8 @@
 //! </virt-hooks:vm>
 //! ```
 
+use crate::event::CustomProperties;
 use virt_hooks_domxml::{Document, EditError, Element, NewElement, OVIRT_VM_NAMESPACE};
-use virt_hooks_engine::CustomProperties;
 
 /// The namespace of our metadata.
 pub const NAMESPACE: &str = "http://virt-hooks.io/vm/1.0";
