@@ -46,6 +46,7 @@ mod properties;
 mod secrets;
 mod select;
 mod settings;
+mod unheeded;
 mod users;
 
 pub use chain::Engine;
@@ -62,3 +63,4 @@ pub use payload::{check_payload, make_run_dir};
 pub use plan::{Plan, PlannedHook};
 pub use properties::NAMESPACE;
 pub use settings::{Settings, SettingsError};
+pub use unheeded::Unheeded;

@@ -88,6 +88,20 @@ impl Machine {
         Ok(())
     }
 
+    /// The mark of a stored definition that hooks were applied to: [`Engine::fingerprint`](crate::Engine::fingerprint)
+    /// as it was then.
+    pub fn mark(&self) -> Option<String> {
+        properties::marked(&self.doc)
+    }
+
+    /// Marks the XML as one that hooks were applied to.
+    ///
+    /// # Errors
+    /// XML cannot hold the mark.
+    pub fn set_mark(&mut self, digest: &str) -> Result<(), MachineError> {
+        properties::mark(&mut self.doc, digest).map_err(|e| MachineError(format!("cannot take a mark: {e}")))
+    }
+
     /// Takes over what hooks made of the XML; properties stay as they were given, and the metadata is theirs.
     ///
     /// # Errors

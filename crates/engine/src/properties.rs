@@ -104,8 +104,50 @@ fn listed(doc: &Document, custom: Element, uri: &'static str) -> Vec<(String, St
         .collect()
 }
 
+/// The mark of a definition that hooks were applied to: what [`mark`] wrote.
+pub(crate) fn marked(doc: &Document) -> Option<String> {
+    let vm = doc.child_in(doc.child(doc.root(), "metadata")?, NAMESPACE, "vm")?;
+    let applied = doc.child_in(vm, NAMESPACE, "applied")?;
+    Some(doc.attribute(applied, "digest")?.into_owned())
+}
+
+/// Marks a definition as one that hooks were applied to.
+pub(crate) fn mark(doc: &mut Document, digest: &str) -> Result<(), EditError> {
+    let vm = ensure_vm(doc)?;
+    if let Some(applied) = doc.child_in(vm, NAMESPACE, "applied") {
+        return doc.set_attribute(applied, "digest", digest);
+    }
+    let applied = NewElement::new(prefixed(doc, vm, "applied")).attribute("digest", digest);
+    doc.append(vm, applied).map(drop)
+}
+
 /// Sets a property of the VM in our metadata.
 pub(crate) fn set(doc: &mut Document, name: &str, value: &str) -> Result<(), EditError> {
+    let vm = ensure_vm(doc)?;
+    let custom = match doc.child_in(vm, NAMESPACE, "custom") {
+        Some(c) => c,
+        None => doc.append(vm, NewElement::new(prefixed(doc, vm, "custom")))?,
+    };
+    let known = doc.children(custom).find(|&p| doc.has(p, "name", name));
+    match known {
+        Some(p) => doc.set_text(p, value),
+        None => {
+            let property = NewElement::new(prefixed(doc, vm, "property")).attribute("name", name).text(value);
+            doc.append(custom, property).map(drop)
+        }
+    }
+}
+
+/// `local` with the prefix that our metadata has in this document.
+fn prefixed(doc: &Document, vm: Element, local: &str) -> String {
+    match doc.name(vm).split_once(':') {
+        Some((prefix, _)) => format!("{prefix}:{local}"),
+        None => local.to_owned(),
+    }
+}
+
+/// The element of our metadata, made where it is missing.
+fn ensure_vm(doc: &mut Document) -> Result<Element, EditError> {
     let metadata = match doc.child(doc.root(), "metadata") {
         Some(m) => m,
         // libvirt takes the children of <domain> in any order; here people look for it.
@@ -116,25 +158,9 @@ pub(crate) fn set(doc: &mut Document, name: &str, value: &str) -> Result<(), Edi
             }
         }
     };
-    let vm = match doc.child_in(metadata, NAMESPACE, "vm") {
-        Some(vm) => vm,
-        None => doc.append(metadata, format!("<{PREFIX}:vm xmlns:{PREFIX}=\"{NAMESPACE}\"/>").as_str())?,
-    };
-    let prefixed = |doc: &Document, local: &str| match doc.name(vm).split_once(':') {
-        Some((prefix, _)) => format!("{prefix}:{local}"),
-        None => local.to_owned(),
-    };
-    let custom = match doc.child_in(vm, NAMESPACE, "custom") {
-        Some(c) => c,
-        None => doc.append(vm, NewElement::new(prefixed(doc, "custom")))?,
-    };
-    let known = doc.children(custom).find(|&p| doc.has(p, "name", name));
-    match known {
-        Some(p) => doc.set_text(p, value),
-        None => {
-            let property = NewElement::new(prefixed(doc, "property")).attribute("name", name).text(value);
-            doc.append(custom, property).map(drop)
-        }
+    match doc.child_in(metadata, NAMESPACE, "vm") {
+        Some(vm) => Ok(vm),
+        None => doc.append(metadata, format!("<{PREFIX}:vm xmlns:{PREFIX}=\"{NAMESPACE}\"/>").as_str()),
     }
 }
 

@@ -13,6 +13,7 @@ mod devices;
 mod errors;
 mod interrupts;
 mod launch_flags;
+mod libvirt_hook;
 mod life;
 mod refusals;
 mod secrets;
@@ -39,6 +40,8 @@ enum Needs {
     Daemon,
     /// The embedded driver, and the `virt-hooks` command beside the executable that is tested.
     Command,
+    /// A daemon, the command, and `virsh`: libvirt's own hook script.
+    HookScript,
     /// All that the demo needs.
     Demo,
     /// The embedded driver, the command, and the executable with the bundled hooks.
@@ -72,13 +75,13 @@ impl Needs {
                 let error = Libvirt::load().err()?;
                 return Some(("libvirt.so.0".to_owned(), error.to_string()));
             }
-            Self::Command if !bed::command().is_file() => {
+            Self::Command | Self::HookScript if !bed::command().is_file() => {
                 return Some((
                     "virt-hooks".to_owned(),
                     format!("{} is missing; `cargo build -p virt-hooks`", bed::command().display()),
                 ));
             }
-            Self::Demo if !has_virsh() => {
+            Self::Demo | Self::HookScript if !has_virsh() => {
                 return Some(("virsh".to_owned(), "virsh is missing; install libvirt-clients".to_owned()));
             }
             Self::Qemu
@@ -88,7 +91,7 @@ impl Needs {
             | Self::BundledApart
             | Self::BundledImages
             | Self::BundledSpice => requirements().err()?,
-            Self::Daemon => Daemon::requirements().err()?,
+            Self::Daemon | Self::HookScript => Daemon::requirements().err()?,
         };
         let first = missing.things.first().map(|thing| thing.what.replace(' ', "_")).unwrap_or_default();
         Some((first, missing.to_string()))
@@ -125,6 +128,7 @@ fn main() {
         Needs::Qemu,
         Needs::Daemon,
         Needs::Command,
+        Needs::HookScript,
         Needs::Demo,
         Needs::Bundled,
         Needs::BundledApart,
@@ -145,6 +149,7 @@ fn main() {
         refusals::TESTS,
         stored::TESTS,
         launch_flags::TESTS,
+        libvirt_hook::TESTS,
         devices::TESTS,
         errors::TESTS,
         interrupts::TESTS,

@@ -4,6 +4,7 @@
 mod doctor;
 mod fire;
 mod history;
+mod libvirt_hook;
 mod list;
 mod parse;
 mod points;
@@ -13,6 +14,7 @@ mod vm;
 pub use doctor::Doctor;
 pub use fire::{Checking, Fire, Kind, OnFailure};
 pub use history::History;
+pub use libvirt_hook::{LibvirtHook, LibvirtHookCommand, SetUp};
 pub use list::List;
 pub use parse::{Parsed, parse};
 pub use points::Points;
@@ -45,7 +47,7 @@ pub struct Cli {
 }
 
 /// Where things lie, where not at the usual places.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Locations")]
 pub struct Locations {
     /// Directory with one sub-directory per hook point, in place of the usual ones; a later one overrides an earlier one [env: VIRT_HOOKS_HOOKS_DIR]
@@ -79,6 +81,8 @@ pub enum Command {
     Doctor(Doctor),
     /// Start and stop virtual machines, hooks included
     Vm(Vm),
+    /// Answer libvirt's own calls to its hook scripts, or have libvirt make them
+    LibvirtHook(LibvirtHook),
 }
 
 /// How an answer is written.
