@@ -85,22 +85,24 @@ impl Bed {
         let mut bed =
             Self { root, uri: String::new(), daemon: None, host: None, _directory: None }.furnished()?;
         for driver in ["qemu", "network"] {
-            let mut script = String::new();
-            for (name, path) in bed.variables() {
-                script.push_str(&format!("export {name}='{}'\n", path.display()));
-            }
-            script.push_str(&format!(
-                "exec '{}' libvirt-hook --driver {driver} -- \"$@\"",
-                command().display()
-            ));
             let directory = Daemon::hooks_directory(&host).join(format!("{driver}.d"));
-            executable(&directory, "50-virt-hooks", &script)?;
+            bed.command_that_knows_its_places(&directory, "50-virt-hooks", driver)?;
         }
         let daemon = Daemon::start(&host)?;
         bed.uri = daemon.uri();
         bed.daemon = Some(daemon);
         bed.host = Some(host);
         Ok(bed)
+    }
+
+    /// Writes a script that runs the command for a driver of libvirt's, on this bed.
+    pub(crate) fn command_that_knows_its_places(&self, directory: &Path, name: &str, driver: &str) -> Result {
+        let mut script = String::new();
+        for (name, path) in self.variables() {
+            script.push_str(&format!("export {name}='{}'\n", path.display()));
+        }
+        script.push_str(&format!("exec '{}' libvirt-hook --driver {driver} -- \"$@\"", command().display()));
+        executable(directory, name, &script)
     }
 
     /// Where libvirt's own hook scripts lie.

@@ -5,6 +5,7 @@ use crate::bed::{Bed, DESTROY, START, UUID, executable, until};
 use crate::traces::{Seen, points};
 use crate::{Result, tests};
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use virt_hooks_testhost::GuestOptions;
 
@@ -26,6 +27,7 @@ tests! {
     HookScript changes_that_have_no_effect_are_told_once,
     HookScript a_host_may_insist_on_a_driver,
     HookScript points_of_the_host_fire_for_networks,
+    HookScript a_running_daemon_is_told_when_it_is_set_up,
 }
 
 const METADATA: &str = "\
@@ -454,5 +456,42 @@ fn points_of_the_host_fire_for_networks() -> Result {
     assert_eq!(points(&bed.seen()), ["libvirt_network_stopped"]);
     bed.hook("libvirt_network_start", "50_no", "exit 1")?;
     bed.virsh(&["net-create", &xml])?.expect(1);
+    bed.finish()
+}
+
+fn a_running_daemon_is_told_when_it_is_set_up() -> Result {
+    // A daemon that found no script at all when it started.
+    let bed = Bed::with_daemon()?;
+    bed.spy(&["before_vm_start"])?;
+    let image = bed.path("image");
+    fs::create_dir_all(image.join("etc"))?;
+    fs::create_dir_all(image.join("run"))?;
+    symlink(bed.path("daemon/etc"), image.join("etc/libvirt"))?;
+    symlink(bed.path("daemon/libvirtd.pid"), image.join("run/libvirtd.pid"))?;
+    let command = bed.path("bin/virt-hooks");
+    let set_up = |verb: &str| {
+        let (image, command) = (image.to_str().unwrap(), command.to_str().unwrap());
+        bed.run(&["libvirt-hook", verb, "--root", image, "--command", command])
+    };
+    set_up("status")?.expect(1);
+    bed.virsh(&["create", &bed.plain("before")?])?.expect(0);
+    bed.virsh(&["destroy", "before"])?.expect(0);
+    assert!(bed.seen().is_empty());
+
+    bed.command_that_knows_its_places(&bed.path("bin"), "virt-hooks", "qemu")?;
+    let said = set_up("install")?.expect(0).stdout;
+    assert!(said.contains("reloaded by SIGHUP"), "{said}");
+    let said = set_up("status")?.expect(0).stdout;
+    assert!(said.contains("calls it") && !said.contains("not told"), "{said}");
+    // libvirt looks when it comes to it: the signal is not waited for by anybody.
+    until("the daemon has looked again", || {
+        bed.virsh(&["create", &bed.plain("after").unwrap()]).unwrap().expect(0);
+        bed.virsh(&["destroy", "after"]).unwrap().expect(0);
+        !bed.seen().is_empty()
+    });
+    set_up("remove")?.expect(0);
+    bed.virsh(&["create", &bed.plain("gone")?])?.expect(0);
+    bed.virsh(&["destroy", "gone"])?.expect(0);
+    assert!(bed.seen().is_empty());
     bed.finish()
 }

@@ -38,7 +38,10 @@ pub enum LibvirtHookCommand {
 /// Where libvirt keeps its hook scripts.
 #[derive(Args, Clone, Debug)]
 pub struct SetUp {
-    /// Directory in place of /, for packages and images; daemons are left alone then
+    /// Directory in place of /, for packages and images
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
+    /// The command libvirt is to run, where it is not this one; AppArmor wants it in /usr/bin
+    #[arg(long, value_name = "FILE")]
+    pub command: Option<PathBuf>,
 }

@@ -7,9 +7,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
-
-/// The file name of the hook script, by which the command knows that libvirt calls it.
-pub(crate) const FILE_NAME: &str = "50-virt-hooks";
+use virt_hooks_package::libvirt_script::FILE_NAME;
 
 /// A call.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -30,6 +30,7 @@ mod answer;
 mod call;
 mod deadline;
 mod log;
+mod setup;
 mod stage;
 
 pub(crate) use answer::answer;
@@ -47,8 +48,8 @@ pub(crate) fn run(
     environ: &Environ,
     streams: &mut Streams<'_>,
 ) -> Result<u8, Failure> {
-    if let Some(_command) = &hook.command {
-        return Err(Failure::usage("not yet"));
+    if let Some(command) = &hook.command {
+        return setup::run(command, locations, environ, streams);
     }
     match Call::new(&hook.driver, &hook.call) {
         Some(call) => Ok(answer(&call, locations, environ, streams)),

@@ -146,3 +146,23 @@ fn what_is_no_call_is_told() {
     let line = Case::new().says("libvirt-hook a b").run().refused(2);
     assert!(line.contains("4"), "{line}");
 }
+
+#[test]
+fn it_is_set_up_looked_at_and_taken_away_again() {
+    let set_up = |verb: &str| Case::new().says(&format!("libvirt-hook {verb} --root image"));
+    let image = Case::new().says("libvirt-hook install --root image").run().ended(0);
+    assert_eq!(
+        image.stdout,
+        "image/etc/libvirt/hooks/qemu.d/50-virt-hooks: made\nimage/etc/libvirt/hooks/network.d/50-virt-hooks: made\n\
+         no daemon of libvirt's runs: the next one will see it when it starts\n"
+    );
+    let link = image.path("image/etc/libvirt/hooks/qemu.d/50-virt-hooks");
+    assert!(fs::read_link(link).unwrap().ends_with("bin/virt-hooks"));
+    let status = set_up("status").run().ended(1);
+    assert!(status.stdout.contains("qemu.d/50-virt-hooks: not installed"), "{}", status.stdout);
+    let removed = set_up("remove").run().ended(0);
+    assert!(removed.stdout.contains("qemu.d/50-virt-hooks: not there"), "{}", removed.stdout);
+    let theirs =
+        set_up("install").file("image/etc/libvirt/hooks/qemu.d/50-virt-hooks", "theirs").run().refused(3);
+    assert!(theirs.contains("somebody else put it there"), "{theirs}");
+}
