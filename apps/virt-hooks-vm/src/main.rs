@@ -4,6 +4,7 @@
 //! `virt-hooks vm …` becomes this program, with the same arguments.
 #![forbid(unsafe_code)]
 
+mod apply;
 mod report;
 mod screen;
 mod verbs;
@@ -32,6 +33,7 @@ fn run(environ: &Environ, streams: &mut Streams<'_>) -> Result<u8, Failure> {
     match &vm.command {
         VmCommand::Start(start) => verbs::start(start, host, streams),
         VmCommand::Destroy(destroy) => verbs::destroy(destroy, host, streams),
+        VmCommand::Apply(apply) => apply::apply(apply, host, streams),
         VmCommand::List(list) => verbs::list(list, host, streams),
     }
 }

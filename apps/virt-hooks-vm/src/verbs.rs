@@ -94,7 +94,7 @@ pub(crate) fn list(list: &VmList, host: Host, streams: &mut Streams<'_>) -> Resu
 }
 
 /// Writes the record, and turns an error into ours.
-fn finish(
+pub(crate) fn finish(
     verb: &'static str,
     report: &Destined,
     error: Option<Error>,

@@ -13,6 +13,7 @@ pub struct Driver {
     pub(crate) engine: Engine,
     pub(crate) catalogue: Catalogue,
     pub(crate) launch_flags_dir: PathBuf,
+    pub(crate) state_dir: PathBuf,
 }
 
 impl Driver {
@@ -28,6 +29,7 @@ impl Driver {
             engine,
             catalogue: host.catalogue,
             launch_flags_dir: host.launch_flags_dir,
+            state_dir: host.state_dir,
         })
     }
 }

@@ -95,6 +95,31 @@ pub enum Error {
         /// Whose it is.
         existing: String,
     },
+    /// The VM has no stored definition.
+    #[error(
+        "VM {0} has no stored definition: define it first, or start it with \"virt-hooks vm start --xml FILE\""
+    )]
+    NotStored(String),
+    /// There is nothing to undo.
+    #[error("no hooks were applied to the definition of VM {0}: there is nothing to undo")]
+    NotApplied(String),
+    /// Others changed what hooks had changed.
+    #[error(
+        "the definition of VM {name} was changed where hooks had changed it: take that back with \"virsh edit {name}\"; \
+         the definition before the hooks is in {}", record.display()
+    )]
+    ChangedSince {
+        /// The VM.
+        name: String,
+        /// The file with the definition before.
+        record: PathBuf,
+    },
+    /// It came here with its changes.
+    #[error(
+        "hooks were applied to the definition of VM {0}, but not here (a copy, or another state directory?): to take it as \
+         it is, remove the element \"applied\" from its metadata with \"virsh edit {0}\""
+    )]
+    Unrecorded(String),
     /// Another operation on this VM is under way.
     #[error("another operation on VM {0} is under way: wait for its end and try again")]
     Busy(String),

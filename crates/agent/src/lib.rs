@@ -15,6 +15,7 @@
 //! that `occasion` and the engine's `Machine` offer.
 #![forbid(unsafe_code)]
 
+mod apply;
 mod destroy;
 mod driver;
 mod error;
@@ -23,6 +24,7 @@ mod occasion;
 mod start;
 mod watch;
 
+pub use apply::{ApplyRequest, Defined};
 pub use destroy::{DestroyRequest, Destroyed};
 pub use driver::Driver;
 pub use error::Error;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Starting a VM (VDSM's sequences 4.1 and 4.2).
 
+use crate::apply::STORED;
 use crate::driver::Driver;
 use crate::error::Error;
 use crate::occasion::{Occasion, set_devices};
@@ -155,8 +156,10 @@ impl Driver {
                 if domain.is_active().map_err(Error::Unreachable)? {
                     return Err(Error::Running(domain.name().to_owned()));
                 }
-                let stored = XmlFlags { secure: true, inactive: true, migratable: false };
-                Ok(Machine::read(domain.xml(stored).map_err(Error::Unreachable)?.as_bytes())?)
+                let stored = domain.xml(STORED).map_err(Error::Unreachable)?;
+                // Hooks that were applied to the definition run on what was there before.
+                let former = self.before_hooks(domain.uuid(), &stored)?;
+                Ok(Machine::read(former.unwrap_or(stored).as_bytes())?)
             }
         }
     }
@@ -186,6 +189,17 @@ impl Driver {
 impl Occasion<'_> {
     /// Up to the running VM. On the way `machine` follows what hooks do, so that clean-up sees it.
     fn launch(&mut self, machine: &mut Machine, flags: &LaunchFlags) -> Result<Domain, Error> {
+        self.edit(machine)?;
+        let bits = flags.read(CreateFlags::KNOWN).map_err(|source| self.flags_error(source))?;
+        let flags = CreateFlags::from_bits(bits).unwrap_or_default();
+        self.watch.step(&format!("start VM {}", machine.name()));
+        let domain = self.driver.connection.create_xml(machine.xml(), flags);
+        self.watch.step_done();
+        domain.map_err(|source| self.refused(source))
+    }
+
+    /// Has the hooks of a start make of `machine` what they will.
+    pub(crate) fn edit(&mut self, machine: &mut Machine) -> Result<(), Error> {
         // The handles of the others stay good when one is replaced.
         for device in machine.custom_devices() {
             let outcome =
@@ -205,13 +219,7 @@ impl Occasion<'_> {
         self.settle(outcome, |xml| kept = machine.replace(xml.bytes()))?;
         kept?;
         // Also where there was no hook to interrupt.
-        self.check_interrupt()?;
-        let bits = flags.read(CreateFlags::KNOWN).map_err(|source| self.flags_error(source))?;
-        let flags = CreateFlags::from_bits(bits).unwrap_or_default();
-        self.watch.step(&format!("start VM {}", machine.name()));
-        let domain = self.driver.connection.create_xml(machine.xml(), flags);
-        self.watch.step_done();
-        domain.map_err(|source| self.refused(source))
+        self.check_interrupt()
     }
 
     fn flags_error(&self, source: virt_hooks_engine::FlagsError) -> Error {

@@ -23,6 +23,7 @@
 //! * Secrets of the payload and of properties are masked in everything that leaves here as text.
 #![forbid(unsafe_code)]
 
+mod applied;
 mod chain;
 mod check;
 mod diff;
@@ -49,7 +50,9 @@ mod settings;
 mod unheeded;
 mod users;
 
+pub use applied::{Applied, AppliedRecords};
 pub use chain::Engine;
+pub use diff::unified_xml;
 pub use discover::{Chain, Hook, SkipReason, Skipped};
 pub use event::{Check, CustomProperties, Document, Event, PropertyValue, Vm, is_readable};
 pub use host::{Host, HostError, Overrides};

@@ -5,6 +5,7 @@
 //! because a process can open only one host in its life.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a test binary")]
 
+mod applying;
 mod bed;
 mod bundled;
 mod demo;
@@ -142,6 +143,7 @@ fn main() {
         eprintln!("some tests are ignored: {line}");
     }
     let tests = [
+        applying::TESTS,
         demo::TESTS,
         bundled::TESTS,
         life::TESTS,

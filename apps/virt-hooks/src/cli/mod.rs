@@ -19,7 +19,7 @@ pub use list::List;
 pub use parse::{Parsed, parse};
 pub use points::Points;
 pub use values::{Place, Property, Uuid, custom_properties};
-pub use vm::{Vm, VmCommand, VmDestroy, VmList, VmStart};
+pub use vm::{Vm, VmApply, VmCommand, VmDestroy, VmList, VmStart};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
