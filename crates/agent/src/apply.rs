@@ -71,7 +71,7 @@ impl Driver {
         let former = self.before_hooks(&uuid, &current)?;
         if request.undo {
             let former = former.ok_or_else(|| Error::NotApplied(name.clone()))?;
-            return self.write(request, &domain, &current, former, None);
+            return self.write(request, &domain, &current, &former, None);
         }
         let mut machine = Machine::read(former.as_deref().unwrap_or(&current).as_bytes())?;
         let base = machine.xml().to_owned();
@@ -91,7 +91,7 @@ impl Driver {
         occasion.edit(&mut machine)?;
         if machine.xml() == base {
             // Nothing to apply; what an earlier set of hooks had done is undone.
-            return self.write(request, &domain, &current, base, None);
+            return self.write(request, &domain, &current, &base, None);
         }
         let edited = machine.xml().to_owned();
         // What hooks made of the properties is what libvirt's hook script will see.
@@ -103,7 +103,7 @@ impl Driver {
         let again = known.is_some_and(|k| {
             (&k.mark, &k.edited, k.applied.as_deref()) == (&record.mark, &record.edited, Some(&*current))
         });
-        let xml = if again { current.clone() } else { marked.xml().to_owned() };
+        let xml = if again { current.as_str() } else { marked.xml() };
         self.write(request, &domain, &current, xml, Some(record))
     }
 
@@ -130,7 +130,7 @@ impl Driver {
         request: &ApplyRequest<'_>,
         domain: &Domain,
         current: &str,
-        xml: String,
+        xml: &str,
         record: Option<Applied>,
     ) -> Result<Defined, Error> {
         let (name, uuid) = (domain.name().to_owned(), domain.uuid().to_owned());
@@ -138,7 +138,7 @@ impl Driver {
         let changed = xml != current;
         let done = |diff| Defined { name: name.clone(), uuid: uuid.clone(), changed, diff };
         if request.dry_run {
-            return Ok(done(unified_xml(current, &xml)));
+            return Ok(done(unified_xml(current, xml)));
         }
         let unwritten = |source| Error::File { doing: "write", path: records.path(&uuid), source };
         if changed {
@@ -147,7 +147,7 @@ impl Driver {
                 // Before the definition: without it nobody could undo what a crash leaves.
                 records.save(&uuid, record).map_err(unwritten)?;
             }
-            if let Err(source) = self.connection.define_xml(&xml) {
+            if let Err(source) = self.connection.define_xml(xml) {
                 match &earlier {
                     Some(earlier) => records.save(&uuid, earlier),
                     None => records.remove(&uuid),

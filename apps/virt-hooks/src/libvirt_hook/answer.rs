@@ -4,6 +4,7 @@
 use super::call::Call;
 use super::deadline::Deadline;
 use super::log;
+use super::refusal::Refusal;
 use super::stage::{Kind, Stage};
 use crate::cli::Locations;
 use crate::environ::Environ;
@@ -15,8 +16,8 @@ use std::path::Path;
 use std::time::Duration;
 use virt_hooks_contract::{Failure, Report, Verdict, env, exit};
 use virt_hooks_engine::{
-    CustomDevice, CustomProperties, Document, Engine, Event, Host, HostError, LockError, Machine,
-    MachineError, Outcome, Settings, Trouble, Unheeded, Vm, VmLock,
+    CustomDevice, CustomProperties, Document, Engine, Event, Host, HostError, Machine, Outcome, Settings,
+    Trouble, Unheeded, Vm, VmLock,
 };
 use virt_hooks_journal::Journal;
 
@@ -26,31 +27,6 @@ const DEADLINE: Duration = Duration::from_secs(120);
 const MIGRATE_DEADLINE: Duration = Duration::from_secs(30);
 /// The agent's socket in the run directory.
 const AGENT: &str = "agent.sock";
-
-/// Why a call is answered with a failure, in one line.
-#[derive(Debug, thiserror::Error)]
-enum Refusal {
-    #[error("{0}")]
-    Host(#[from] HostError),
-    #[error("{doing}: {source}")]
-    System { doing: &'static str, source: std::io::Error },
-    #[error("{object}: {source}")]
-    Xml { object: String, source: MachineError },
-    #[error("{0}")]
-    Lock(#[from] LockError),
-    #[error("{operation} {object}: vetoed at {point}: Hook Error: {text}")]
-    Veto { operation: &'static str, object: String, point: String, text: String },
-    #[error(
-        "{operation} {object}: {point}: its hooks did not end within {length:?}: see {key} of [libvirt_hook] in config.toml"
-    )]
-    Late { operation: &'static str, object: String, point: String, length: Duration, key: &'static str },
-    #[error(
-        "start {0}: its hooks change its XML, which libvirt does not take from a hook script, and config.toml says \
-         require_agent: start it with \"virt-hooks vm start {0}\", or write the changes into its definition with \
-         \"virt-hooks vm apply {0}\""
-    )]
-    Unheeded(String),
-}
 
 /// Answers a call: fires what it means, writes XML where libvirt takes it, and gives the exit code.
 pub(crate) fn answer(call: &Call, locations: &Locations, environ: &Environ, streams: &mut Streams<'_>) -> u8 {
@@ -108,7 +84,7 @@ fn fire_all(
         lines: Vec::new(),
         reports: Vec::new(),
     };
-    let answered = answering.answer(xml);
+    let answered = answering.answer(&xml);
     let Answering { lines, reports, .. } = answering;
     for line in lines {
         log::say(streams, &line);
@@ -147,13 +123,13 @@ struct Answering<'a> {
 
 impl Answering<'_> {
     /// Fires what the call means. The XML, where it is to be another.
-    fn answer(&mut self, xml: Vec<u8>) -> Result<Option<Document>, Refusal> {
+    fn answer(&mut self, xml: &[u8]) -> Result<Option<Document>, Refusal> {
         if self.call.driver == "network" {
-            self.fire_of_host(&xml)?;
+            self.fire_of_host(xml)?;
             return Ok(None);
         }
-        let mut machine = Machine::read(&xml)
-            .map_err(|source| Refusal::Xml { object: self.call.object.clone(), source })?;
+        let mut machine =
+            Machine::read(xml).map_err(|source| Refusal::Xml { object: self.call.object.clone(), source })?;
         self.vm = Some(machine.vm.clone());
         let run_dir = self.host.settings.run_dir.clone();
         let stage = Stage::of(&run_dir, &machine.vm.id);
@@ -165,7 +141,7 @@ impl Answering<'_> {
         match self.call.operation.as_str() {
             "prepare" => self.prepare(&mut machine, &stage)?,
             "started" => {
-                let kind = stage.under_way();
+                let kind = stage.prepared();
                 stage.remove();
                 self.started(&machine, kind);
             }
@@ -176,7 +152,7 @@ impl Answering<'_> {
                 stage.remove();
                 self.release(&machine, failed);
             }
-            _ => self.fire_of_host(&xml)?,
+            _ => self.fire_of_host(xml)?,
         }
         Ok(None)
     }

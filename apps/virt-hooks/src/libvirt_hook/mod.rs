@@ -30,6 +30,7 @@ mod answer;
 mod call;
 mod deadline;
 mod log;
+mod refusal;
 mod setup;
 mod stage;
 

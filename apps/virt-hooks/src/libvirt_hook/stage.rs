@@ -63,9 +63,14 @@ impl Stage {
         self.read(FRESH).filter(|kind| !matches!(kind, Kind::Refused(_)))
     }
 
+    /// What the `prepare` before a `started` was of, however long ago: a large VM takes minutes to be restored.
+    pub(crate) fn prepared(&self) -> Option<Kind> {
+        self.read(Duration::MAX)
+    }
+
     /// Whether there was a start that never came to `started`, however long ago it began.
     pub(crate) fn was_starting(&self) -> bool {
-        matches!(self.read(Duration::MAX), Some(Kind::Start | Kind::Arrival(_) | Kind::Restore))
+        matches!(self.prepared(), Some(Kind::Start | Kind::Arrival(_) | Kind::Restore))
     }
 
     /// Which attempt at this arrival the next one is, from 1.
@@ -122,5 +127,6 @@ mod tests {
         file.set_modified(SystemTime::now() - FRESH - Duration::from_secs(5)).unwrap();
         assert_eq!(stage.under_way(), None);
         assert!(stage.was_starting());
+        assert_eq!(stage.prepared(), Some(Kind::Restore), "what takes long is not void");
     }
 }
