@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod apply;
+mod devices;
 mod report;
 mod screen;
 mod verbs;
@@ -35,5 +36,13 @@ fn run(environ: &Environ, streams: &mut Streams<'_>) -> Result<u8, Failure> {
         VmCommand::Destroy(destroy) => verbs::destroy(destroy, host, streams),
         VmCommand::Apply(apply) => apply::apply(apply, host, streams),
         VmCommand::List(list) => verbs::list(list, host, streams),
+        VmCommand::NicPlug(plug) => devices::nic_plug(plug, host, streams),
+        VmCommand::NicUnplug(unplug) => devices::nic_unplug(unplug, host, streams),
+        VmCommand::NicUpdate(update) => devices::nic_update(update, host, streams),
+        VmCommand::DiskPlug(plug) => devices::disk_plug(plug, host, streams),
+        VmCommand::DiskUnplug(unplug) => devices::disk_unplug(unplug, host, streams),
+        VmCommand::MemoryPlug(plug) => devices::memory_plug(plug, host, streams),
+        VmCommand::SetCpus(set) => devices::set_cpus(set, host, streams),
+        VmCommand::SetTicket(set) => devices::set_ticket(set, host, streams),
     }
 }

@@ -16,6 +16,7 @@ pub mod history;
 mod interrupt;
 mod libvirt_hook;
 mod list;
+mod package;
 pub mod payload;
 mod points;
 pub mod render;
@@ -53,6 +54,7 @@ pub fn run(environ: &Environ, streams: &mut Streams<'_>) -> u8 {
             Command::List(list) => list::run(list, &cli.locations, environ, streams),
             Command::History(history) => history::run(history, &cli.locations, environ, streams),
             Command::Doctor(doctor) => doctor::run(doctor, &cli.locations, environ, streams),
+            Command::Package(package) => package::run(package, &cli.locations, environ, streams),
             Command::Vm(_) => vm::hand_over(environ),
             Command::LibvirtHook(hook) => libvirt_hook::run(hook, &cli.locations, environ, streams),
         },
@@ -89,9 +91,7 @@ impl Locations {
     pub fn host_with_warnings(&self, environ: &Environ, streams: &mut Streams<'_>) -> Result<Host, Failure> {
         let host = self.host(environ)?;
         for warning in &host.warnings {
-            let word = render::paint("warning", render::Style::Odd, streams.errors_look);
-            let line = format!("{word}: {}\n", render::printable(warning));
-            streams.say(&line);
+            streams.warn(warning);
         }
         Ok(host)
     }

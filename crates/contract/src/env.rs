@@ -19,6 +19,10 @@ pub const ATTEMPT: &str = "_hook_attempt";
 pub const LAUNCH_FLAGS: &str = "_hook_launch_flags";
 /// Which side of a migration this is: `source` or `destination` (virt-hooks).
 pub const ROLE: &str = "_hook_role";
+/// The sequence that an event of several sequences belongs to: `start`, `restore`, `migration` (virt-hooks).
+pub const FLOW: &str = "_hook_flow";
+/// The number of virtual CPUs asked for (virt-hooks).
+pub const CPUS: &str = "_hook_cpus";
 /// Where Python looks for `hooking`.
 pub const PYTHONPATH: &str = "PYTHONPATH";
 

@@ -6,20 +6,27 @@ mod fire;
 mod history;
 mod libvirt_hook;
 mod list;
+mod package;
 mod parse;
 mod points;
 mod values;
 mod vm;
+mod vm_devices;
 
 pub use doctor::Doctor;
 pub use fire::{Checking, Fire, Kind, OnFailure};
 pub use history::History;
 pub use libvirt_hook::{LibvirtHook, LibvirtHookCommand, SetUp};
 pub use list::List;
+pub use package::{Package, PackageFormat};
 pub use parse::{Parsed, parse};
 pub use points::Points;
 pub use values::{Place, Property, Uuid, custom_properties};
 pub use vm::{Vm, VmApply, VmCommand, VmDestroy, VmList, VmStart};
+pub use vm_devices::{
+    Connected, Console, HookTime, Link, VmChange, VmMemoryPlug, VmNicUpdate, VmPlug, VmSetCpus, VmSetTicket,
+    VmUnplug,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -79,6 +86,8 @@ pub enum Command {
     History(History),
     /// Explain why hooks do not run, or will fail, and what mends it
     Doctor(Doctor),
+    /// Make an rpm, deb or tar file of a hook's directory
+    Package(Package),
     /// Start and stop virtual machines, hooks included
     Vm(Vm),
     /// Answer libvirt's own calls to its hook scripts, or have libvirt make them

@@ -10,6 +10,7 @@ mod history;
 mod libvirt_hook;
 mod list;
 mod output;
+mod package;
 mod points;
 mod surroundings;
 mod view;
