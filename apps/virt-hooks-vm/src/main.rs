@@ -4,6 +4,7 @@
 //! `virt-hooks vm …` becomes this program, with the same arguments.
 #![forbid(unsafe_code)]
 
+mod apply;
 mod devices;
 mod inquiries;
 mod verbs;
@@ -30,6 +31,7 @@ fn run(environ: &Environ, streams: &mut Streams<'_>) -> Result<u8, Failure> {
         Command::Vm(vm) => match &vm.command {
             VmCommand::Start(start) => verbs::start(start, host, streams),
             VmCommand::Destroy(destroy) => verbs::destroy(destroy, host, streams),
+            VmCommand::Apply(apply) => apply::apply(apply, host, streams),
             VmCommand::List(list) => verbs::list(list, host, streams),
             VmCommand::NicPlug(plug) => devices::nic_plug(plug, host, streams),
             VmCommand::NicUnplug(unplug) => devices::nic_unplug(unplug, host, streams),

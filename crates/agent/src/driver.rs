@@ -15,6 +15,7 @@ pub struct Driver {
     pub(crate) engine: Engine,
     pub(crate) catalogue: Catalogue,
     pub(crate) launch_flags_dir: PathBuf,
+    pub(crate) state_dir: PathBuf,
     pub(crate) removals: Arc<PendingRemovals>,
 }
 
@@ -31,6 +32,7 @@ impl Driver {
             engine,
             catalogue: host.catalogue,
             launch_flags_dir: host.launch_flags_dir,
+            state_dir: host.state_dir,
             removals: Arc::default(),
         })
     }

@@ -9,30 +9,28 @@
 //! one out, also from another process.
 //!
 //! Custom properties live in the domain XML itself, so that whatever happens to a VM later finds them:
-//! `properties` reads VDSM's metadata and our own, and writes our own.
+//! the engine's `Machine` reads VDSM's metadata and our own, and writes our own.
 //!
 //! What changes a VM that runs, and its devices, is in `devices`; what hooks may make of the disks of one that is
 //! about to run is in `disks`.
 //!
 //! To add a verb: a module beside `start` and `destroy` with one function of [`Driver`], made of the steps
-//! that `occasion` and `machine` offer.
+//! that `occasion` and the engine's `Machine` offer.
 #![forbid(unsafe_code)]
 
+mod apply;
 mod destroy;
 mod devices;
 mod disks;
 mod driver;
 mod error;
 mod host;
-mod identity;
 mod list;
-mod lock;
-mod machine;
 mod occasion;
-mod properties;
 mod start;
 mod vm_stats;
 
+pub use apply::{ApplyRequest, Defined};
 pub use destroy::{DestroyRequest, Destroyed};
 pub use devices::{
     Changed, CpusRequest, Graphics, MemoryModule, NicChange, NicUpdate, PlugRequest, Ticket, TicketRequest,
@@ -42,6 +40,5 @@ pub use driver::Driver;
 pub use error::Error;
 pub use host::{Inquiry, Sampling};
 pub use list::Listed;
-pub use properties::NAMESPACE;
 pub use start::{Source, StartRequest, Started};
 pub use virt_hooks_engine::{Quiet, Watch};

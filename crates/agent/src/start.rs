@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Starting a VM (VDSM's sequences 4.1 and 4.2).
 
+use crate::apply::STORED;
 use crate::driver::Driver;
 use crate::error::Error;
-use crate::lock::VmLock;
-use crate::machine::Machine;
 use crate::occasion::{Occasion, set_devices};
 
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 use virt_hooks_contract::Report;
-use virt_hooks_engine::{LaunchFlags, Watch};
+use virt_hooks_engine::{LaunchFlags, Machine, VmLock, Watch};
 use virt_hooks_libvirt::{Connection, CreateFlags, Domain, ErrorKind, XmlFlags};
 
 /// Where the domain XML comes from.
@@ -151,14 +150,16 @@ impl Driver {
 
     fn find(&self, source: &Source) -> Result<Machine, Error> {
         match source {
-            Source::Xml(xml) => Machine::read(xml),
+            Source::Xml(xml) => Ok(Machine::read(xml)?),
             Source::Stored(name) => {
                 let domain = self.connection.lookup(name).map_err(Error::Unreachable)?;
                 if domain.is_active().map_err(Error::Unreachable)? {
                     return Err(Error::Running(domain.name().to_owned()));
                 }
-                let stored = XmlFlags { secure: true, inactive: true, migratable: false };
-                Machine::read(domain.xml(stored).map_err(Error::Unreachable)?.as_bytes())
+                let stored = domain.xml(STORED).map_err(Error::Unreachable)?;
+                // Hooks that were applied to the definition run on what was there before.
+                let former = self.before_hooks(domain.uuid(), &stored)?;
+                Ok(Machine::read(former.unwrap_or(stored).as_bytes())?)
             }
         }
     }
@@ -189,6 +190,17 @@ impl Occasion<'_> {
     /// Up to the running VM. On the way `machine` follows what hooks do, so that clean-up sees it.
     fn launch(&mut self, machine: &mut Machine, flags: &LaunchFlags) -> Result<Domain, Error> {
         self.prepare_disks(machine, "start")?;
+        self.edit(machine)?;
+        let bits = flags.read(CreateFlags::KNOWN).map_err(|source| self.flags_error(source))?;
+        let flags = CreateFlags::from_bits(bits).unwrap_or_default();
+        self.watch.step(&format!("start VM {}", machine.name()));
+        let domain = self.driver.connection.create_xml(machine.xml(), flags);
+        self.watch.step_done();
+        domain.map_err(|source| self.refused(source))
+    }
+
+    /// Has the hooks of a start make of `machine` what they will.
+    pub(crate) fn edit(&mut self, machine: &mut Machine) -> Result<(), Error> {
         // The handles of the others stay good when one is replaced.
         for device in machine.custom_devices() {
             let outcome =
@@ -208,13 +220,7 @@ impl Occasion<'_> {
         self.settle(outcome, |xml| kept = machine.replace(xml.bytes()))?;
         kept?;
         // Also where there was no hook to interrupt.
-        self.check_interrupt()?;
-        let bits = flags.read(CreateFlags::KNOWN).map_err(|source| self.flags_error(source))?;
-        let flags = CreateFlags::from_bits(bits).unwrap_or_default();
-        self.watch.step(&format!("start VM {}", machine.name()));
-        let domain = self.driver.connection.create_xml(machine.xml(), flags);
-        self.watch.step_done();
-        domain.map_err(|source| self.refused(source))
+        self.check_interrupt()
     }
 
     fn flags_error(&self, source: virt_hooks_engine::FlagsError) -> Error {

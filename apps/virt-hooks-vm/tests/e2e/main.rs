@@ -5,6 +5,7 @@
 //! because a process can open only one host in its life.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a test binary")]
 
+mod applying;
 mod bed;
 mod bundled;
 mod demo;
@@ -15,6 +16,7 @@ mod errors;
 mod inquiries;
 mod interrupts;
 mod launch_flags;
+mod libvirt_hook;
 mod life;
 mod memory_and_cpus;
 mod nics;
@@ -47,6 +49,8 @@ enum Needs {
     DaemonSpice,
     /// The embedded driver, and the `virt-hooks` command beside the executable that is tested.
     Command,
+    /// A daemon, the command, and `virsh`: libvirt's own hook script.
+    HookScript,
     /// All that the demo needs.
     Demo,
     /// The embedded driver, the command, and the executable with the bundled hooks.
@@ -80,13 +84,13 @@ impl Needs {
                 let error = Libvirt::load().err()?;
                 return Some(("libvirt.so.0".to_owned(), error.to_string()));
             }
-            Self::Command if !bed::command().is_file() => {
+            Self::Command | Self::HookScript if !bed::command().is_file() => {
                 return Some((
                     "virt-hooks".to_owned(),
                     format!("{} is missing; `cargo build -p virt-hooks`", bed::command().display()),
                 ));
             }
-            Self::Demo if !has_virsh() => {
+            Self::Demo | Self::HookScript if !has_virsh() => {
                 return Some(("virsh".to_owned(), "virsh is missing; install libvirt-clients".to_owned()));
             }
             Self::Qemu
@@ -96,7 +100,7 @@ impl Needs {
             | Self::BundledApart
             | Self::BundledImages
             | Self::BundledSpice => requirements().err()?,
-            Self::Daemon | Self::DaemonSpice => Daemon::requirements().err()?,
+            Self::Daemon | Self::DaemonSpice | Self::HookScript => Daemon::requirements().err()?,
         };
         let first = missing.things.first().map(|thing| thing.what.replace(' ', "_")).unwrap_or_default();
         Some((first, missing.to_string()))
@@ -134,6 +138,7 @@ fn main() {
         Needs::Daemon,
         Needs::DaemonSpice,
         Needs::Command,
+        Needs::HookScript,
         Needs::Demo,
         Needs::Bundled,
         Needs::BundledApart,
@@ -147,6 +152,7 @@ fn main() {
         eprintln!("some tests are ignored: {line}");
     }
     let tests = [
+        applying::TESTS,
         demo::TESTS,
         bundled::TESTS,
         life::TESTS,
@@ -154,6 +160,7 @@ fn main() {
         refusals::TESTS,
         stored::TESTS,
         launch_flags::TESTS,
+        libvirt_hook::TESTS,
         devices::TESTS,
         errors::TESTS,
         inquiries::TESTS,
