@@ -109,27 +109,9 @@ impl Machine {
         }
     }
 
-    /// The XML of one device as a document of its own: with the namespaces it takes from around it.
+    /// The XML of one device as a document of its own.
     pub(crate) fn device_xml(&self, device: &CustomDevice) -> String {
-        let source = self.doc.source(device.element);
-        let mut prefixes: Vec<&str> = std::iter::once(device.element)
-            .chain(self.doc.descendants(device.element))
-            .flat_map(|e| self.doc.attributes(e).map(|(n, _)| n).chain(std::iter::once(self.doc.name(e))))
-            .filter_map(|name| name.split_once(':').map(|(prefix, _)| prefix))
-            .filter(|p| *p != "xml" && !source.contains(&format!("xmlns:{p}=")))
-            .collect();
-        prefixes.sort_unstable();
-        prefixes.dedup();
-        let declarations: String = prefixes
-            .into_iter()
-            .filter_map(|p| {
-                self.doc
-                    .lookup_prefix(device.element, p)
-                    .map(|uri| format!(" xmlns:{p}=\"{}\"", escaped(&uri)))
-            })
-            .collect();
-        let name_end = 1 + self.doc.name(device.element).len();
-        format!("{}{declarations}{}", &source[..name_end], &source[name_end..])
+        self.doc.standalone(device.element)
     }
 
     /// Puts what hooks made of a device in its place (C30: where it stood, not at the end).
@@ -139,10 +121,6 @@ impl Machine {
             .map(drop)
             .map_err(|e| Error::Xml(format!("cannot take {} from its hooks: {e}", device.label)))
     }
-}
-
-fn escaped(value: &str) -> String {
-    value.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]
