@@ -29,14 +29,23 @@ fn the_committed_code_is_current() {
     let mut seen = 0;
     for entry in fs::read_dir(made.path()).unwrap() {
         let entry = entry.unwrap();
-        let name = entry.file_name().into_string().unwrap().replace("kubevirt.hooks.", "").replacen("plugins.", "plugins_", 1);
-        let text = format!("// SPDX-License-Identifier: Apache-2.0\n{}", fs::read_to_string(entry.path()).unwrap());
+        let name = entry
+            .file_name()
+            .into_string()
+            .unwrap()
+            .replace("kubevirt.hooks.", "")
+            .replacen("plugins.", "plugins_", 1);
+        let text =
+            format!("// SPDX-License-Identifier: Apache-2.0\n{}", fs::read_to_string(entry.path()).unwrap());
         let place = home.join("src/wire/generated").join(&name);
         if write {
             fs::write(&place, &text).unwrap();
         }
         let found = fs::read_to_string(&place).unwrap_or_default();
-        assert!(found == text, "{name} is out of date: VIRT_HOOKS_WRITE=1 cargo test -p virt-hooks-kubevirt --test protocol");
+        assert!(
+            found == text,
+            "{name} is out of date: VIRT_HOOKS_WRITE=1 cargo test -p virt-hooks-kubevirt --test protocol"
+        );
         seen += 1;
     }
     assert_eq!(seen, FILES.len());

@@ -456,7 +456,8 @@ fn foreign_encoding_takes_only_ascii() {
 
 #[test]
 fn an_element_alone_takes_its_prefixes_along() {
-    let d = Document::parse("<d xmlns:q='a&amp;\"b' xmlns:r='r'><e q:x='1'><q:f xml:id='i'/></e></d>").unwrap();
+    let d =
+        Document::parse("<d xmlns:q='a&amp;\"b' xmlns:r='r'><e q:x='1'><q:f xml:id='i'/></e></d>").unwrap();
     let e = d.child(d.root(), "e").unwrap();
     let alone = d.standalone(e);
     assert_eq!(alone, "<e xmlns:q=\"a&amp;&quot;b\" q:x='1'><q:f xml:id='i'/></e>");

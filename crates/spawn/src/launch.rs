@@ -140,8 +140,11 @@ impl Launcher {
         argv.push(std::ptr::null());
         let mut by_shell = false;
         let process = loop {
-            let (program, argv) =
-                if by_shell { (c"/bin/sh", argv.as_slice()) } else { (program, argv.get(1..).unwrap_or_default()) };
+            let (program, argv) = if by_shell {
+                (c"/bin/sh", argv.as_slice())
+            } else {
+                (program, argv.get(1..).unwrap_or_default())
+            };
             let mut plan = Plan {
                 program: program.as_ptr(),
                 argv: argv.as_ptr(),

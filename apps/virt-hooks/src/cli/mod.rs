@@ -14,7 +14,7 @@ pub use doctor::Doctor;
 pub use fire::{Checking, Fire, Kind, OnFailure};
 pub use history::History;
 pub use list::List;
-pub use parse::{Parsed, parse};
+pub use parse::{Parsed, parse, parse_as};
 pub use points::Points;
 pub use values::{Place, Property, Uuid, custom_properties};
 pub use vm::{Vm, VmCommand, VmDestroy, VmList, VmStart};
