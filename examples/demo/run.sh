@@ -17,9 +17,10 @@ VIRT_HOOKS_LAUNCH_FLAGS_DIR=$root/launch-flags
 VIRT_HOOKS_HOOKS_DIR=$root/hooks
 VIRT_HOOKS_RUN_DIR=$root/events
 VIRT_HOOKS_POINTS_DIR=$root/points.d
+VIRT_HOOKS_PACKAGES_DIR=$root/packages
 VIRT_HOOKS_STATE_DIR=$root/state
 export VIRT_HOOKS_PYTHON_DIR VIRT_HOOKS_LAUNCH_FLAGS_DIR VIRT_HOOKS_HOOKS_DIR VIRT_HOOKS_RUN_DIR
-export VIRT_HOOKS_POINTS_DIR VIRT_HOOKS_STATE_DIR
+export VIRT_HOOKS_POINTS_DIR VIRT_HOOKS_PACKAGES_DIR VIRT_HOOKS_STATE_DIR
 mkdir -p "$root/hooks" "$root/points.d"
 for point in "$repo"/examples/demo-hooks/*/; do
 	cp -R "$point" "$root/hooks/"

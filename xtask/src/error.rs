@@ -41,7 +41,7 @@ pub enum Error {
     #[error("the mode \"{0}\" is not an octal number")]
     Mode(String),
     /// A schema could not be written as JSON.
-    #[error("write the schema of the report: {0}")]
+    #[error("write a schema: {0}")]
     Schema(#[from] serde_json::Error),
 }
 

@@ -15,6 +15,7 @@ fn files() -> Result<Vec<(&'static str, String)>, Error> {
     Ok(vec![
         ("docs/hook-points.md", book::page(&Catalogue::built_in())),
         ("docs/schema/report.schema.json", schema::report()?),
+        ("docs/schema/hook.schema.json", schema::manifest()?),
     ])
 }
 
@@ -76,7 +77,7 @@ mod tests {
     fn what_is_written_is_up_to_date_and_what_is_edited_is_not() {
         let root = tempfile::tempdir().unwrap();
         assert!(check_in(root.path()).is_err());
-        assert_eq!(write_in(root.path()).unwrap().lines().count(), 2);
+        assert_eq!(write_in(root.path()).unwrap().lines().count(), files().unwrap().len());
         check_in(root.path()).unwrap();
         assert_eq!(write_in(root.path()).unwrap(), "");
         let page = root.path().join("docs/hook-points.md");

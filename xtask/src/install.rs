@@ -66,11 +66,10 @@ pub fn install(to: &Installation<'_>, catalogue: &Catalogue) -> Result<String, E
     for completion in completions::all(catalogue) {
         target.file(Path::new(completion.place), completion.text.as_bytes(), 0o644)?;
     }
-    target.file(
-        Path::new("share/virt-hooks/schema/report.schema.json"),
-        schema::report()?.as_bytes(),
-        0o644,
-    )?;
+    for (name, schema) in [("report", schema::report()?), ("hook", schema::manifest()?)] {
+        let place = format!("share/virt-hooks/schema/{name}.schema.json");
+        target.file(Path::new(&place), schema.as_bytes(), 0o644)?;
+    }
     copy(&mut target, &root.join("LICENSE"), "share/doc/virt-hooks/LICENSE", 0o644)?;
     let mut said = target.summary();
     if vm.is_none() {

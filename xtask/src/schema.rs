@@ -1,15 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The schema of the report, `virt-hooks fire --report`.
+//! The schemas of the report, `virt-hooks fire --report`, and of the manifest, `hook.toml`.
 
 use crate::error::Error;
-use virt_hooks_contract::Report;
+use schemars::{JsonSchema, schema_for};
+use virt_hooks_contract::{Manifest, Report};
 
 /// JSON Schema of the report, with a line feed at its end.
 ///
 /// # Errors
 /// It cannot be written as JSON.
 pub fn report() -> Result<String, Error> {
-    let mut text = serde_json::to_string_pretty(&schemars::schema_for!(Report))?;
+    of::<Report>()
+}
+
+/// JSON Schema of `hook.toml`, with a line feed at its end: editors complete keys and show what they mean.
+///
+/// # Errors
+/// As [`report`].
+pub fn manifest() -> Result<String, Error> {
+    of::<Manifest>()
+}
+
+fn of<T: JsonSchema>() -> Result<String, Error> {
+    let mut text = serde_json::to_string_pretty(&schema_for!(T))?;
     text.push('\n');
     Ok(text)
 }

@@ -79,6 +79,7 @@ fn everything_is_in_its_place_with_its_mode() {
         "usr/share/virt-hooks/python/hooking/__init__.py",
         "usr/share/virt-hooks/python/hooking/py.typed",
         "usr/share/virt-hooks/python/vdsm/hook/hooking.py",
+        "usr/share/virt-hooks/schema/hook.schema.json",
         "usr/share/virt-hooks/schema/report.schema.json",
         "usr/share/doc/virt-hooks/LICENSE",
         "usr/share/man/man1/virt-hooks.1",

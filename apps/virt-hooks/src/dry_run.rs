@@ -22,6 +22,8 @@ struct Record<'a> {
     skipped: Vec<SkippedRecord>,
     environment: serde_json::Map<String, serde_json::Value>,
     warnings: &'a [String],
+    /// Values of properties that packages do not allow.
+    objections: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -63,6 +65,7 @@ fn json(event: &Event<'_>, plan: &Plan) -> Result<String, Failure> {
         skipped: plan.skipped.iter().map(Into::into).collect(),
         environment: plan.environment.iter().map(|(n, v)| (n.clone(), v.clone().into())).collect(),
         warnings: &plan.warnings,
+        objections: &plan.objections,
     };
     crate::list::pretty(&record)
 }
@@ -101,6 +104,13 @@ fn text(event: &Event<'_>, plan: &Plan, look: Look) -> String {
                 let _ = writeln!(out, "  {}", printable(&line).replace('\n', "\\n"));
             }
         }
+    }
+    let (word, style) = match plan.failure {
+        OnFailure::Veto => ("would veto", Style::Bad),
+        OnFailure::Advisory => ("warning", Style::Odd),
+    };
+    for objection in &plan.objections {
+        let _ = writeln!(out, "{}: {}", paint(word, style, look), printable(objection));
     }
     for warning in &plan.warnings {
         let _ = writeln!(out, "{}: {}", paint("warning", Style::Odd, look), printable(warning));

@@ -98,7 +98,8 @@ impl Locations {
         // Hooks get these as they are, and a hook may change its directory.
         let settings = &mut host.settings;
         let paths = [&mut settings.run_dir, &mut host.state_dir, &mut host.launch_flags_dir];
-        for path in paths.into_iter().chain(&mut settings.layers).chain(&mut settings.python_dir) {
+        let optional = settings.python_dir.iter_mut().chain(&mut settings.packages_dir);
+        for path in paths.into_iter().chain(&mut settings.layers).chain(optional) {
             if path.is_relative() {
                 let whole = std::path::absolute(&*path);
                 *path = whole.map_err(|source| HostError::Read { path: path.clone(), source })?;

@@ -96,8 +96,13 @@ fn section(engine: &Engine, catalogue: &Catalogue, name: &str, look: Look) -> Re
     if rows.is_empty() {
         return Ok(String::new());
     }
-    // The order of the chain; of one name, what runs comes first.
-    rows.sort_by(|a, b| a.0.file_name().cmp(&b.0.file_name()).then(a.1.is_some().cmp(&b.1.is_some())));
+    // In the order of the chain, and what does not run after what runs that its name comes after.
+    let runs = chain.hooks.len();
+    for skipped in runs..rows.len() {
+        let name = rows[skipped].0.file_name();
+        let at = rows[..skipped].iter().rposition(|row| row.0.file_name() <= name).map_or(0, |at| at + 1);
+        rows[at..=skipped].rotate_right(1);
+    }
     let mut table = Table::default();
     for (path, reason) in rows {
         let file = printable(&path.file_name().unwrap_or_default().to_string_lossy()).into_owned();

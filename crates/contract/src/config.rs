@@ -24,6 +24,11 @@ pub struct Config {
     pub launch_flags_dir: Option<PathBuf>,
     /// The directory with the Python module `hooking`.
     pub python_dir: Option<PathBuf>,
+    /// Where installed hook packages keep their manifests, `<name>/hook.toml`.
+    pub packages_dir: Option<PathBuf>,
+    /// Whether only custom properties that an installed package declares reach hooks.
+    #[serde(default)]
+    pub strict: bool,
     /// The user that hooks of agent points run as when the engine runs as root; unset: the engine's own.
     pub hook_user: Option<String>,
     /// The largest payload a hook may leave, such as `"64MiB"`.

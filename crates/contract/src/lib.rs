@@ -17,7 +17,10 @@ mod units;
 
 pub use catalogue::{Catalogue, is_point_name};
 pub use config::{Config, HookConfig, PointConfig};
-pub use manifest::{Manifest, ManifestFile, ManifestPoint, ManifestProperty, Scope};
+pub use manifest::{
+    Condition, DistributionPackages, Manifest, ManifestFile, ManifestPoint, ManifestProperty, MetadataMatch,
+    Portability, Privileges, PropertyType, RunAs, Scope, Support, ValueCheck, When, check_name,
+};
 pub use point::{Failure, Origin, Output, PayloadKind, Point, Properties, Subject, User, Variable};
 pub use report::{Report, RunRecord, SkippedRecord, Verdict};
 pub use toml_error::TomlError;

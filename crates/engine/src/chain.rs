@@ -2,13 +2,16 @@
 //! The engine: one event from its hooks to its verdict.
 
 use crate::discover::{Chain, EmptyDirectories, Hook, discover};
-use crate::environment;
+use crate::environment::{self, Declared};
 use crate::event::{Document, Event};
 use crate::installed::{Checksums, hexadecimal};
 use crate::observer::{Observer, Silent};
+use crate::order::arrange;
 use crate::outcome::{Change, Ending, Outcome, Run, Trouble};
+use crate::packages::Packages;
 use crate::payload::PayloadFile;
 use crate::secrets::Secrets;
+use crate::select::{objections, packages_of, select};
 use crate::settings::Settings;
 use std::ffi::CString;
 use std::fmt::Write;
@@ -17,7 +20,7 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
-use virt_hooks_contract::{Point, Verdict};
+use virt_hooks_contract::{Failure, Point, Verdict};
 use virt_hooks_spawn::{Captured, Credentials, Environment, Launcher, Limits, Status, Tick};
 
 /// How long what the engine says about a run may be.
@@ -28,6 +31,7 @@ pub struct Engine {
     pub(crate) settings: Settings,
     empty: EmptyDirectories,
     pub(crate) checksums: Checksums,
+    packages: Packages,
     launcher: OnceLock<Launcher>,
 }
 
@@ -35,6 +39,7 @@ impl Engine {
     /// An engine with these settings.
     pub fn new(settings: Settings) -> Self {
         Self {
+            packages: Packages::new(settings.packages_dir.clone()),
             settings,
             empty: EmptyDirectories::default(),
             checksums: Checksums::default(),
@@ -47,12 +52,28 @@ impl Engine {
         &self.settings
     }
 
-    /// The hooks that would run at `point` now.
+    /// The installed hook packages.
+    pub fn packages(&self) -> &Packages {
+        &self.packages
+    }
+
+    /// The hooks installed at `point` now, in the order they run; whether they are meant depends on the event.
     ///
     /// # Errors
-    /// A directory is there but cannot be listed.
+    /// A directory is there but cannot be listed, or packages ask for an order that cannot be.
     pub fn chain(&self, point: &Point) -> Result<Chain, Trouble> {
-        discover(&self.settings, &self.empty, point)
+        let mut chain = discover(&self.settings, &self.empty, point)?;
+        self.packages.describe(&point.name, &mut chain.hooks, &mut chain.problems);
+        chain.hooks = arrange(&point.name, chain.hooks)?;
+        Ok(chain)
+    }
+
+    /// The hooks that would run for `event` now.
+    ///
+    /// # Errors
+    /// As [`Engine::chain`].
+    pub fn chain_of(&self, event: &Event<'_>) -> Result<Chain, Trouble> {
+        Ok(select(event, self.chain(event.point)?))
     }
 
     /// Removes what events left in the run directory whose engine was killed, and says how many there were. For
@@ -63,7 +84,7 @@ impl Engine {
 
     /// How long `hook` may take in `event`.
     pub fn deadline(&self, event: &Event<'_>, hook: &Hook) -> Duration {
-        event.timeout.unwrap_or_else(|| self.settings.deadline(event.point, hook.name()))
+        event.timeout.unwrap_or_else(|| self.settings.deadline(event.point, hook))
     }
 
     /// Fires an event and waits for its end.
@@ -84,15 +105,18 @@ impl Engine {
             not_run: Vec::new(),
             skipped: Vec::new(),
             warnings: Vec::new(),
+            objections: Vec::new(),
             trouble: None,
             time: SystemTime::now(),
             duration: Duration::ZERO,
             failure: event.failure(),
+            failure_is_given: event.failure.is_some(),
             vm: event.vm.map(|vm| (vm.id.clone(), vm.name.clone())),
         };
-        match self.chain(event.point) {
+        match self.chain_of(event) {
             Ok(chain) => {
                 outcome.skipped = chain.skipped;
+                outcome.warnings = chain.problems;
                 if !chain.hooks.is_empty()
                     && let Err(trouble) = self.run_all(event, chain.hooks, observer, &mut outcome)
                 {
@@ -114,6 +138,14 @@ impl Engine {
         outcome: &mut Outcome,
     ) -> Result<(), Trouble> {
         outcome.event_id = event_id()?;
+        let packages = packages_of(&hooks);
+        let objections = objections(event, &packages);
+        if event.failure() == Failure::Veto && !objections.is_empty() {
+            outcome.objections = objections;
+            outcome.not_run = hooks;
+            return Ok(());
+        }
+        outcome.warnings.extend(objections);
         let credentials = self.settings.user_of(event.point);
         let mut payload = PayloadFile::create(event, &self.settings, credentials, &outcome.event_id)?;
         let environment = environment::build(
@@ -121,10 +153,11 @@ impl Engine {
             &self.settings,
             Some(payload.path()),
             &outcome.event_id,
+            &Declared::of(event, &self.settings, &self.packages, &packages),
             &mut outcome.warnings,
         );
         let launcher = self.launcher()?;
-        let mut secrets = Secrets::of(event, &self.settings);
+        let mut secrets = Secrets::of(event, &self.settings, &self.packages.secrets());
         secrets.learn(&event.payload);
         let mut hooks = hooks.into_iter();
         for hook in hooks.by_ref() {

@@ -3,6 +3,7 @@
 
 use crate::file_state::FileState;
 use crate::outcome::Trouble;
+use crate::packages::Described;
 use crate::settings::Settings;
 use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, RawDir};
 use std::collections::HashMap;
@@ -12,7 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
-use virt_hooks_contract::{Point, SkippedRecord};
+use virt_hooks_contract::{Failure, ManifestPoint, Point, SkippedRecord};
 use virt_hooks_spawn::Credentials;
 
 /// An executable installed at a hook point.
@@ -24,12 +25,24 @@ pub struct Hook {
     pub layer: usize,
     /// Whether others than its owner may write to it, or put another in its place.
     pub writable_by_others: bool,
+    /// What its package says of it, where it has one.
+    pub package: Option<Described>,
 }
 
 impl Hook {
     /// Its file name.
     pub fn name(&self) -> &OsStr {
         self.path.file_name().unwrap_or_default()
+    }
+
+    /// Whether its package has its failure stop the operation, also where the point only advises.
+    pub fn vetoes(&self) -> bool {
+        self.described().and_then(|p| p.failure) == Some(Failure::Veto)
+    }
+
+    /// What its package says of it.
+    pub fn described(&self) -> Option<&ManifestPoint> {
+        self.package.as_ref().and_then(Described::point)
     }
 }
 
@@ -69,6 +82,9 @@ pub enum SkipReason {
     /// Not a regular file; a directory is not worth a word.
     #[error("not a regular file")]
     NotAFile,
+    /// Its package does not mean this event.
+    #[error("{0}")]
+    NotMeant(String),
 }
 
 /// The hooks of a point, in the order they run.
@@ -78,6 +94,8 @@ pub struct Chain {
     pub hooks: Vec<Hook>,
     /// Those that do not.
     pub skipped: Vec<Skipped>,
+    /// What packages say that cannot be followed, in a line each.
+    pub problems: Vec<String>,
 }
 
 /// Suffixes of copies that keep the execute bit (E24).
@@ -141,6 +159,7 @@ pub(crate) fn discover(
                     path: file.path,
                     layer: file.layer,
                     writable_by_others: *writable_by_others,
+                    package: None,
                 });
                 continue;
             }

@@ -2,11 +2,14 @@
 //! The environment of an event's hooks (VDSM contract, environment).
 
 use crate::event::{CustomProperties, Event};
+use crate::packages::{Package, Packages};
+use crate::select::defaults;
 use crate::settings::Settings;
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 use virt_hooks_contract::{PayloadKind, env};
 use virt_hooks_spawn::Environment;
 
@@ -16,9 +19,34 @@ const LONGEST: usize = 128 << 10;
 /// Where a variable comes from; a later one wins.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Source {
+    Default,
     Parameter,
     Vm,
     Engine,
+}
+
+/// What installed packages say about properties.
+pub(crate) struct Declared {
+    /// What hooks find where a property is not set.
+    defaults: CustomProperties,
+    /// The only ones that may be passed on; `None`: all may.
+    names: Option<BTreeSet<String>>,
+}
+
+impl Declared {
+    /// For an event whose hooks are of these packages.
+    pub(crate) fn of(event: &Event<'_>, settings: &Settings, all: &Packages, own: &[Arc<Package>]) -> Self {
+        Self { defaults: defaults(event, own), names: settings.strict.then(|| all.declared()) }
+    }
+
+    fn allows(&self, name: &[u8]) -> bool {
+        // Not a property: VDSM's own parameter of two points.
+        name == b"FROM_SNAPSHOT"
+            || self
+                .names
+                .as_ref()
+                .is_none_or(|names| std::str::from_utf8(name).is_ok_and(|n| names.contains(n)))
+    }
 }
 
 /// Builds the environment all hooks of an event share, and says what was left out.
@@ -27,16 +55,18 @@ pub(crate) fn build(
     settings: &Settings,
     payload: Option<&Path>,
     event_id: &str,
+    declared: &Declared,
     warnings: &mut Vec<String>,
 ) -> Environment {
     let attempt = event.attempt.to_string();
     let python = python_path(settings);
     let mut set: BTreeMap<&[u8], (Source, &[u8])> = BTreeMap::new();
+    add(&mut set, Source::Default, &declared.defaults, declared, warnings);
     if let Some(parameters) = event.parameters {
-        add(&mut set, Source::Parameter, parameters, warnings);
+        add(&mut set, Source::Parameter, parameters, declared, warnings);
     }
     if let Some(vm) = event.vm {
-        add(&mut set, Source::Vm, &vm.properties, warnings);
+        add(&mut set, Source::Vm, &vm.properties, declared, warnings);
     }
     let mut own = |name: &'static str, value: &'_ [u8]| -> Option<(&'static [u8], Vec<u8>)> {
         if value.contains(&0) {
@@ -84,6 +114,7 @@ fn add<'a>(
     set: &mut BTreeMap<&'a [u8], (Source, &'a [u8])>,
     source: Source,
     properties: &'a CustomProperties,
+    declared: &Declared,
     warnings: &mut Vec<String>,
 ) {
     for (name, value) in properties.iter() {
@@ -105,13 +136,18 @@ fn add<'a>(
                 "property \"{}\" would set a protected variable and is not passed on",
                 shown()
             ));
+        } else if !declared.allows(name) {
+            warnings.push(format!(
+                "property \"{}\" is declared by no installed package and is not passed on (strict)",
+                shown()
+            ));
         } else {
             match set.entry(name) {
                 Entry::Vacant(e) => {
                     e.insert((source, value));
                 }
                 Entry::Occupied(mut e) => {
-                    if e.get().0 < source && e.get().1 != value {
+                    if e.get().0 == Source::Parameter && e.get().0 < source && e.get().1 != value {
                         warnings.push(format!(
                             "property \"{}\" of the VM takes the place of the device's or the call's",
                             shown()

@@ -121,6 +121,11 @@ impl Host {
                 .or_else(|| config.python_dir.clone())
                 .unwrap_or_else(|| Path::new(PREFIX).join("share/virt-hooks/python")),
         );
+        settings.packages_dir = Some(
+            path("VIRT_HOOKS_PACKAGES_DIR")
+                .or_else(|| config.packages_dir.clone())
+                .unwrap_or_else(|| Path::new(PREFIX).join("share/virt-hooks/packages")),
+        );
         let points = path("VIRT_HOOKS_POINTS_DIR").or_else(|| config.points_dir.clone());
         let catalogue = read_points(&points.clone().unwrap_or_else(|| POINTS.into()), points.is_some())?;
         let warnings = config

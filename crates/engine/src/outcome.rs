@@ -175,6 +175,17 @@ pub enum Trouble {
         #[source]
         source: io::Error,
     },
+    /// What packages ask for as the order of their hooks cannot be.
+    #[error(
+        "the hooks {} of {point} wait for each other: change after or before in one of their packages",
+        hooks.join(", ")
+    )]
+    Cycle {
+        /// The point.
+        point: String,
+        /// The hooks.
+        hooks: Vec<String>,
+    },
     /// Whoever fired the event gave it up.
     #[error("cancelled")]
     Cancelled,
@@ -229,6 +240,9 @@ pub struct Outcome {
     pub skipped: Vec<Skipped>,
     /// What was dropped or odd, in a line each.
     pub warnings: Vec<String>,
+    /// Values of properties that the hooks' packages do not allow, in a line each: no hook ran. Only at points that
+    /// veto; elsewhere these are warnings.
+    pub objections: Vec<String>,
     /// Trouble of the engine itself: not all hooks ran.
     pub trouble: Option<Trouble>,
     /// When it was fired.
@@ -236,13 +250,16 @@ pub struct Outcome {
     /// From start to verdict.
     pub duration: Duration,
     pub(crate) failure: Failure,
+    /// Whether who fired it said what a failing hook does: then no package makes it stricter.
+    pub(crate) failure_is_given: bool,
     pub(crate) vm: Option<(String, Option<String>)>,
 }
 
 impl Outcome {
     /// Every failure in one bounded text; empty where there is none.
     pub fn error_text(&self) -> String {
-        let mut parts: Vec<String> = self.runs.iter().filter(|r| r.failed()).map(Run::failure_text).collect();
+        let mut parts = self.objections.clone();
+        parts.extend(self.runs.iter().filter(|r| r.failed()).map(Run::failure_text));
         parts.extend(self.trouble.as_ref().map(Trouble::line));
         let mut text = parts.join("; ");
         if text.len() > ERROR_TEXT {
@@ -299,7 +316,9 @@ impl Outcome {
     }
 
     pub(crate) fn decide(&mut self) {
-        let bad = self.trouble.is_some() || self.runs.iter().any(Run::failed);
-        self.verdict = if bad && self.failure == Failure::Veto { Verdict::Veto } else { Verdict::Proceed };
+        let bad = self.trouble.is_some() || !self.objections.is_empty() || self.runs.iter().any(Run::failed);
+        let strict = |run: &Run| run.failed() && run.hook.vetoes() && !self.failure_is_given;
+        let veto = bad && self.failure == Failure::Veto || self.runs.iter().any(strict);
+        self.verdict = if veto { Verdict::Veto } else { Verdict::Proceed };
     }
 }

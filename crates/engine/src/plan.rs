@@ -3,10 +3,11 @@
 
 use crate::chain::Engine;
 use crate::discover::{Hook, Skipped};
-use crate::environment;
+use crate::environment::{self, Declared};
 use crate::event::Event;
 use crate::outcome::Trouble;
 use crate::secrets::{MASK, Secrets, is_secret};
+use crate::select::{objections, packages_of};
 use std::path::PathBuf;
 use std::time::Duration;
 use virt_hooks_contract::{Failure, env};
@@ -31,6 +32,9 @@ pub struct Plan {
     pub environment: Vec<(String, String)>,
     /// What would be dropped, in a line each.
     pub warnings: Vec<String>,
+    /// Values of properties that the hooks' packages do not allow, in a line each: at a point that vetoes no hook
+    /// would run.
+    pub objections: Vec<String>,
     /// What a failing hook would do.
     pub failure: Failure,
     /// The user id they would run as, where not the caller's.
@@ -43,21 +47,28 @@ impl Engine {
     /// # Errors
     /// A directory is there but cannot be listed.
     pub fn plan(&self, event: &Event<'_>) -> Result<Plan, Trouble> {
-        let chain = self.chain(event.point)?;
-        let mut warnings = Vec::new();
+        let chain = self.chain_of(event)?;
+        let mut warnings = chain.problems;
+        let packages = packages_of(&chain.hooks);
+        let objections = objections(event, &packages);
+        let declared = Declared::of(event, &self.settings, self.packages(), &packages);
         let file: PathBuf = self.settings.run_dir.join("<event id>").join("payload");
-        let secrets = Secrets::of(event, &self.settings);
-        let environment = environment::build(event, &self.settings, Some(&file), "<event id>", &mut warnings)
-            .iter()
-            .map(|(name, value)| {
-                let shown = if is_secret(name, &self.settings) && name != env::PYTHONPATH.as_bytes() {
-                    MASK.to_owned()
-                } else {
-                    secrets.mask(value)
-                };
-                (String::from_utf8_lossy(name).into_owned(), shown)
-            })
-            .collect();
+        let secret_names = self.packages().secrets();
+        let secrets = Secrets::of(event, &self.settings, &secret_names);
+        let environment =
+            environment::build(event, &self.settings, Some(&file), "<event id>", &declared, &mut warnings)
+                .iter()
+                .map(|(name, value)| {
+                    let shown = if is_secret(name, &self.settings, &secret_names)
+                        && name != env::PYTHONPATH.as_bytes()
+                    {
+                        MASK.to_owned()
+                    } else {
+                        secrets.mask(value)
+                    };
+                    (String::from_utf8_lossy(name).into_owned(), shown)
+                })
+                .collect();
         let hooks = chain
             .hooks
             .into_iter()
@@ -68,6 +79,7 @@ impl Engine {
             skipped: chain.skipped,
             environment,
             warnings,
+            objections,
             failure: event.failure(),
             user: self.settings.user_of(event.point).map(|c| c.uid),
         })

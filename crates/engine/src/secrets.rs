@@ -3,6 +3,7 @@
 
 use crate::event::{Document, Event};
 use crate::settings::Settings;
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
 use virt_hooks_contract::env;
 use virt_hooks_domxml::secrets as scan;
@@ -22,13 +23,13 @@ pub(crate) struct Secrets {
 
 impl Secrets {
     /// The secret custom properties of an event.
-    pub(crate) fn of(event: &Event<'_>, settings: &Settings) -> Self {
+    pub(crate) fn of(event: &Event<'_>, settings: &Settings, declared: &BTreeSet<String>) -> Self {
         let properties = event
             .vm
             .iter()
             .flat_map(|vm| vm.properties.iter())
             .chain(event.parameters.iter().flat_map(|p| p.iter()))
-            .filter(|(name, value)| value.len() >= 4 && is_secret(name, settings))
+            .filter(|(name, value)| value.len() >= 4 && is_secret(name, settings, declared))
             .flat_map(|(_, value)| spellings(value))
             .collect();
         Self { properties, ..Self::default() }
@@ -94,8 +95,10 @@ impl std::fmt::Debug for Secrets {
     }
 }
 
-/// Whether the value of this property is a secret.
-pub(crate) fn is_secret(name: &[u8], settings: &Settings) -> bool {
+/// Whether the value of this property is a secret: by its name, by a package that declares it one, or by the host.
+pub(crate) fn is_secret(name: &[u8], settings: &Settings, declared: &BTreeSet<String>) -> bool {
     let name = String::from_utf8_lossy(name);
-    env::names_a_secret(&name) || settings.secret_properties.iter().any(|s| *s == name)
+    env::names_a_secret(&name)
+        || declared.contains(&*name)
+        || settings.secret_properties.iter().any(|s| *s == name)
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! How an engine is set up.
 
+use crate::discover::Hook;
 use crate::users;
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -40,6 +41,10 @@ pub struct Settings {
     pub hook_timeouts: HashMap<OsString, Duration>,
     /// Custom properties whose values are secrets, beside those whose name says so.
     pub secret_properties: Vec<String>,
+    /// Where installed hook packages keep their manifests, `<name>/hook.toml`; `None`: there are none to follow.
+    pub packages_dir: Option<PathBuf>,
+    /// Whether only properties that an installed package declares reach hooks.
+    pub strict: bool,
     /// The environment hooks inherit, as names and values.
     pub environment: Vec<(Vec<u8>, Vec<u8>)>,
 }
@@ -69,6 +74,8 @@ impl Settings {
             point_timeouts: HashMap::new(),
             hook_timeouts: HashMap::new(),
             secret_properties: Vec::new(),
+            packages_dir: None,
+            strict: false,
             environment: std::env::vars_os().map(|(n, v)| (n.into_vec(), v.into_vec())).collect(),
         }
     }
@@ -98,6 +105,7 @@ impl Settings {
         self.hook_timeouts.extend(
             config.hooks.iter().map(|(n, c)| (n, c.timeout)).filter_map(timeouts).map(|(n, t)| (n.into(), t)),
         );
+        self.strict = config.strict;
         self.secret_properties.extend(config.secret_properties.iter().cloned());
         Ok(())
     }
@@ -107,14 +115,15 @@ impl Settings {
         self.hook_user.as_ref().filter(|_| point.user == User::Agent)
     }
 
-    /// How long a hook may take: what its own setting says, else its point's, else that of all, else the
-    /// table of points.
-    pub(crate) fn deadline(&self, point: &Point, hook: &std::ffi::OsStr) -> Duration {
+    /// How long a hook may take: what its own setting says, else its point's, else that of all, else its package,
+    /// else the table of points.
+    pub(crate) fn deadline(&self, point: &Point, hook: &Hook) -> Duration {
         self.hook_timeouts
-            .get(hook)
+            .get(hook.name())
             .or_else(|| self.point_timeouts.get(&*point.name))
             .copied()
             .or(self.timeout)
+            .or_else(|| hook.described()?.timeout)
             .unwrap_or(point.deadline)
     }
 }

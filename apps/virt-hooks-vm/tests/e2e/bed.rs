@@ -187,6 +187,7 @@ impl Bed {
             .env("LIBVIRT_DEFAULT_URI", &self.uri)
             .env("VIRT_HOOKS_CONFIG", self.path("config.toml"))
             .env("VIRT_HOOKS_POINTS_DIR", self.path("points.d"))
+            .env("VIRT_HOOKS_PACKAGES_DIR", self.path("packages"))
             .env("VIRT_HOOKS_STATE_DIR", self.path("state"))
             .env("VIRT_HOOKS_LAUNCH_FLAGS_DIR", self.path("flags"))
             .stdin(Stdio::null());

@@ -180,8 +180,12 @@ mod tests {
     use super::*;
 
     fn progress(look: Look, seconds: &[u64]) -> String {
-        let hook =
-            Hook { path: "/hooks/before_vm_start/10_slow".into(), layer: 0, writable_by_others: false };
+        let hook = Hook {
+            path: "/hooks/before_vm_start/10_slow".into(),
+            layer: 0,
+            writable_by_others: false,
+            package: None,
+        };
         let mut out = Vec::new();
         let mut chain = Chain::new("before_vm_start", Box::new(&mut out), look);
         chain.started(&hook);

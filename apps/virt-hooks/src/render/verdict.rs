@@ -35,6 +35,9 @@ pub fn verdict(outcome: &Outcome, look: Look) -> String {
         Verdict::Proceed => ("proceed", Style::Odd),
     };
     let _ = writeln!(out, "{}: {}", paint(word, style, look), summary(outcome, failed.len()));
+    for objection in &outcome.objections {
+        let _ = writeln!(out, "  {}", printable(objection));
+    }
     for run in failed {
         let name = run.hook.name().to_string_lossy();
         let words = run.stderr.trim_end().lines().last().unwrap_or_default().trim();
@@ -53,10 +56,8 @@ fn summary(outcome: &Outcome, failed: usize) -> String {
     let ran = outcome.runs.len();
     let point = &outcome.point;
     if ran == 0 {
-        return match outcome.trouble {
-            Some(_) => format!("{point}: no hook was run"),
-            None => format!("{point}: no hooks to run"),
-        };
+        let stopped = outcome.trouble.is_some() || !outcome.objections.is_empty();
+        return format!("{point}: {}", if stopped { "no hook was run" } else { "no hooks to run" });
     }
     let hooks = match failed {
         0 => count(ran, "hook"),

@@ -109,6 +109,7 @@ impl Case {
             .env("PATH", "/usr/bin:/bin")
             .env("VIRT_HOOKS_CONFIG", self.path("config.toml"))
             .env("VIRT_HOOKS_POINTS_DIR", self.path("points.d"))
+            .env("VIRT_HOOKS_PACKAGES_DIR", self.path("packages"))
             .env("VIRT_HOOKS_HOOKS_DIR", self.path("hooks"))
             .env("VIRT_HOOKS_RUN_DIR", self.path("run"))
             .env("VIRT_HOOKS_STATE_DIR", self.path("state"))

@@ -309,3 +309,26 @@ fn hooks_see_whole_paths_where_relative_ones_were_given() {
 fn the_state_directory_is_accepted() {
     Case::new().says("fire before_vm_start --payload dom.xml --state-dir elsewhere").run().ended(0);
 }
+
+/// A value that an installed package does not allow is refused before any hook runs, in words.
+#[test]
+fn a_value_no_package_allows_is_a_veto() {
+    let case = |further: &str| {
+        Case::new()
+            .hook("before_vm_start/50_sized", "touch ran")
+            .file(
+                "packages/sized/hook.toml",
+                "manifest = 1\nname = \"sized\"\nversion = \"1\"\nsummary = \"s\"\ndescription = \"d\"\nlicence = \"MIT\"\n\
+                 [[point]]\nname = \"before_vm_start\"\nfile = \"50_sized\"\n[[property]]\nname = \"size\"\n\
+                 scope = \"vm\"\ndescription = \"d\"\ntype = \"natural\"\nexample = \"4\"\n",
+            )
+            .says(&format!("fire before_vm_start --payload dom.xml -p size=-1 {further}"))
+            .run()
+    };
+    let done = case("").ended(1);
+    let said = "veto: before_vm_start: no hook was run\n  property size: \"-1\" is not of type natural; an example is \"4\"\n";
+    assert!(done.stderr.contains(said), "{}", done.stderr);
+    assert!(!done.path("ran").exists());
+    let done = case("--dry-run").ended(0);
+    assert!(done.stdout.contains("would veto: property size"), "{}", done.stdout);
+}

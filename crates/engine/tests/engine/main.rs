@@ -9,6 +9,7 @@ mod environment;
 mod errors;
 mod flags;
 mod installed;
+mod packages;
 mod payload;
 mod register;
 mod secrets;

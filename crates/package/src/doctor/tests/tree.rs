@@ -89,6 +89,7 @@ impl Tree {
         };
         let mut host = Host::load(overrides, &|name| match name {
             "VIRT_HOOKS_POINTS_DIR" => Some(self.at("points.d").into()),
+            "VIRT_HOOKS_PACKAGES_DIR" => Some(self.at("packages").into()),
             "VIRT_HOOKS_PYTHON_DIR" => Some(self.at("python").into()),
             _ => None,
         })?;
