@@ -9,9 +9,6 @@ use std::time::Duration;
 use virt_hooks::cli::Locations;
 use virt_hooks_contract::parse_duration;
 
-/// Where packages are installed in an image.
-const PACKAGES: &str = "/usr/share/virt-hooks/packages";
-
 /// The command line of `virt-hooks-kubevirt`.
 #[derive(Clone, Debug, Parser)]
 #[command(
@@ -86,9 +83,9 @@ pub struct Plugin {
 /// What all servers have.
 #[derive(Args, Clone, Debug)]
 pub struct Serving {
-    /// Directory of hook packages, whose manifests say which properties hooks may be given
-    #[arg(long, value_name = "DIR", default_value = PACKAGES)]
-    pub packages_dir: PathBuf,
+    /// Directory of hook packages, whose manifests say which properties hooks may be given [env: VIRT_HOOKS_PACKAGES_DIR]
+    #[arg(long, value_name = "DIR")]
+    pub packages_dir: Option<PathBuf>,
     /// How many calls may run hooks at the same time; more wait
     #[arg(long, value_name = "NUMBER", default_value = "16")]
     pub at_once: NonZero<usize>,

@@ -2,7 +2,7 @@
 //! `sidecar` and `plugin`: from a command line to sockets that are served.
 
 use crate::cli::{Plugin, Serving, Sidecar};
-use crate::core::{Declared, Driver, Places, Shim};
+use crate::core::{Driver, Places, Shim};
 use crate::log;
 use crate::serve::{Calls, HIDDEN, Published, Staged, serve};
 use crate::wire::{DomainPlugin, Legacy, NodePlugin, Services, Version};
@@ -77,7 +77,7 @@ fn driver(
     shim: Option<Shim>,
     only_shim: bool,
 ) -> Result<Driver, Failure> {
-    let host = locations.host(environ)?;
+    let mut host = locations.host(environ)?;
     for warning in &host.warnings {
         log::say(&format!("warning: {warning}"));
     }
@@ -86,15 +86,17 @@ fn driver(
     if named || !only_shim {
         host.check_layers()?;
     }
-    let declared =
-        Declared::read(&serving.packages_dir).map_err(|e| Failure::usage(format!("hook packages: {e}")))?;
-    if declared.is_empty() {
-        log::say(&format!(
-            "no hook package in {} declares a property: annotations are not given to hooks",
-            serving.packages_dir.display()
-        ));
+    if let Some(dir) = &serving.packages_dir {
+        if !dir.is_dir() {
+            return Err(Failure::usage(format!("packages directory {} does not exist", dir.display())));
+        }
+        host.settings.packages_dir = Some(std::path::absolute(dir).unwrap_or_else(|_| dir.clone()));
     }
-    Driver::new(host, declared, &Places { state: Some(state) }, shim).map_err(unusable)
+    let driver = Driver::new(host, &Places { state: Some(state) }, shim).map_err(unusable)?;
+    if !driver.declares_properties() {
+        log::say("no hook package declares a property: no annotation is given to hooks");
+    }
+    Ok(driver)
 }
 
 /// Serves until asked to end.

@@ -3,7 +3,7 @@
 
 use super::cancel::{Cancel, Why};
 use super::fired::Fired;
-use super::properties::{Declared, Properties};
+use super::properties::{Declared, PackagesError, Properties};
 use super::refusal::Refusal;
 use super::repeat::Store;
 use super::shim::Shim;
@@ -38,6 +38,9 @@ pub struct Places {
 /// Why a driver cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum SetUpError {
+    /// An installed hook package is spoilt.
+    #[error(transparent)]
+    Packages(#[from] PackagesError),
     /// What was fired before is not known.
     #[error("read what was fired before from {}: {source}", dir.display())]
     Fired {
@@ -74,10 +77,9 @@ impl Driver {
     /// A driver for the hooks of `host`.
     ///
     /// # Errors
-    /// What it did before cannot be read.
+    /// A hook package is spoilt, or what was fired before cannot be read.
     pub fn new(
         host: Host,
-        declared: Declared,
         places: &Places,
         shim: Option<Shim>,
     ) -> Result<Self, SetUpError> {
@@ -91,6 +93,7 @@ impl Driver {
             }
         };
         let engine = Engine::new(settings);
+        let declared = Declared::read(engine.packages())?;
         engine.remove_stale();
         Ok(Self {
             engine,
@@ -109,6 +112,11 @@ impl Driver {
     pub fn with_cloud_init(mut self, enabled: bool) -> Self {
         self.cloud_init = enabled;
         self
+    }
+
+    /// Whether any installed package declares a property.
+    pub fn declares_properties(&self) -> bool {
+        !self.declared.is_empty()
     }
 
     /// How long a hook that was told to end may take, at most.

@@ -6,13 +6,9 @@
 
 use super::refusal::Refusal;
 use super::vmi::Vmi;
-use regex_lite::Regex;
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
-use virt_hooks_contract::{Manifest, Scope, TomlError, env};
-use virt_hooks_engine::CustomProperties;
+use virt_hooks_contract::{ManifestProperty, Scope, ValueCheck, env};
+use virt_hooks_engine::{CustomProperties, Packages};
 
 /// In front of a property of the VM.
 pub const VM_PREFIX: &str = "hooks.virt-hooks.io/";
@@ -24,43 +20,22 @@ const LONGEST: usize = 64 << 10;
 /// How many bytes all together may have: what Kubernetes allows for all annotations.
 const TOGETHER: usize = 256 << 10;
 
-/// Why the installed packages cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum PackagesError {
-    /// A directory or a manifest cannot be read.
-    #[error("read {}: {source}", path.display())]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// A manifest has a mistake in it.
-    #[error(transparent)]
-    Manifest(#[from] TomlError),
-    /// A pattern is none.
-    #[error("{}: property {name}: the pattern is no regular expression: {source}", path.display())]
-    Pattern {
-        /// The manifest.
-        path: PathBuf,
-        /// The property.
-        name: String,
-        /// What is wrong with it.
-        source: regex_lite::Error,
-    },
-}
+/// Why the installed packages cannot be used: a line for each that is spoilt.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("hook packages: {}", .0.join("; "))]
+pub struct PackagesError(Vec<String>);
 
-/// Names that installed packages declare, with the patterns of their values.
+/// Names that installed packages declare, with what their values are checked with.
 #[derive(Debug, Default)]
 pub struct Declared {
-    vm: BTreeMap<String, Vec<Pattern>>,
-    device: BTreeMap<String, Vec<Pattern>>,
+    vm: BTreeMap<String, Vec<Rule>>,
+    device: BTreeMap<String, Vec<Rule>>,
 }
 
 #[derive(Debug)]
-struct Pattern {
-    whole: Regex,
-    text: String,
+struct Rule {
+    property: ManifestProperty,
+    check: ValueCheck,
 }
 
 /// What hooks are given.
@@ -75,25 +50,27 @@ pub struct Properties {
 }
 
 impl Declared {
-    /// Reads the manifests below a directory of packages. A directory that is not there declares nothing.
+    /// What the manifests of all installed packages declare. Nothing, where there is no directory of packages.
     ///
     /// # Errors
     /// One cannot be read or has a mistake in it: without it a hook would silently do nothing.
-    pub fn read(packages: &Path) -> Result<Self, PackagesError> {
+    pub fn read(packages: &Packages) -> Result<Self, PackagesError> {
+        let (all, problems) = packages.all();
+        if !problems.is_empty() {
+            return Err(PackagesError(problems));
+        }
         let mut declared = Self::default();
-        for (path, manifest) in manifests(packages)? {
-            for property in manifest.property {
-                let whole = Regex::new(&format!("^(?:{})$", property.pattern)).map_err(|source| {
-                    PackagesError::Pattern { path: path.clone(), name: property.name.clone(), source }
-                })?;
-                let names = match property.scope {
-                    Scope::Vm => &mut declared.vm,
-                    Scope::Device => &mut declared.device,
-                    // Of hosts: no VM has one.
-                    Scope::Network => continue,
-                };
-                names.entry(property.name).or_default().push(Pattern { whole, text: property.pattern });
-            }
+        for property in all.iter().flat_map(|p| &p.manifest.property) {
+            let names = match property.scope {
+                Scope::Vm => &mut declared.vm,
+                Scope::Device => &mut declared.device,
+                // Of hosts: no VM has one.
+                Scope::Network => continue,
+            };
+            let check = property
+                .check()
+                .map_err(|why| PackagesError(vec![format!("property {}: {why}", property.name)]))?;
+            names.entry(property.name.clone()).or_default().push(Rule { property: property.clone(), check });
         }
         Ok(declared)
     }
@@ -132,14 +109,14 @@ impl Declared {
                     .push(format!("annotation {annotation}: no custom property can have this name"));
                 continue;
             }
-            let Some(patterns) = known.get(name) else {
+            let Some(rules) = known.get(name) else {
                 let kind = if device.is_some() { "device" } else { "VM" };
                 properties.ignored.push(format!(
                     "annotation {annotation}: no installed hook package declares this {kind} property"
                 ));
                 continue;
             };
-            check(annotation, value, patterns)?;
+            check(annotation, value, rules)?;
             together += value.len();
             if together > TOGETHER {
                 return Err(Refusal::Malformed(format!(
@@ -156,7 +133,7 @@ impl Declared {
     }
 }
 
-fn check(annotation: &str, value: &str, patterns: &[Pattern]) -> Result<(), Refusal> {
+fn check(annotation: &str, value: &str, rules: &[Rule]) -> Result<(), Refusal> {
     let refuse = |why: String| Err(Refusal::Malformed(format!("annotation {annotation}: {why}")));
     if value.len() > LONGEST {
         return refuse(format!("its value has {} bytes; {LONGEST} at most", value.len()));
@@ -164,58 +141,42 @@ fn check(annotation: &str, value: &str, patterns: &[Pattern]) -> Result<(), Refu
     if value.contains('\0') {
         return refuse("its value holds a NUL".to_owned());
     }
-    if patterns.iter().any(|p| p.whole.is_match(value)) {
+    // Of two packages with a property of that name, one that allows the value is enough.
+    let objections: Vec<String> =
+        rules.iter().map_while(|r| r.property.objection(&r.check, value.as_bytes())).collect();
+    if objections.len() < rules.len() {
         return Ok(());
     }
-    let texts: Vec<&str> = patterns.iter().map(|p| p.text.as_str()).collect();
-    refuse(format!("its value does not match {}", texts.join(" or ")))
-}
-
-/// The manifests of installed packages, by name.
-fn manifests(packages: &Path) -> Result<Vec<(PathBuf, Manifest)>, PackagesError> {
-    let unreadable = |path: &Path, source| PackagesError::Read { path: path.to_owned(), source };
-    let entries = match fs::read_dir(packages) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(unreadable(packages, e)),
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(|e| unreadable(packages, e))?.path().join("hook.toml");
-        match fs::read_to_string(&path) {
-            Ok(text) => {
-                let manifest = Manifest::parse(&path.to_string_lossy(), &text)?;
-                found.push((path, manifest));
-            }
-            // A file, or a directory that is no package.
-            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
-            Err(e) => return Err(unreadable(&path, e)),
-        }
-    }
-    found.sort_by(|a, b| a.0.cmp(&b.0));
-    Ok(found)
+    refuse(objections.join("; "))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+    use std::path::Path;
 
-    const MANIFEST: &str = "manifest = 1\nname = \"p\"\nsummary = \"s\"\ndescription = \"d\"\nlicence = \"MIT\"\n\
+    const MANIFEST: &str = "manifest = 1\nname = \"p\"\nversion = \"1\"\nsummary = \"s\"\ndescription = \"d\"\nlicence = \"MIT\"\n\
         [[point]]\nname = \"before_vm_start\"\nfile = \"50_p\"\n";
 
-    fn declared(properties: &[(&str, &str, &str)]) -> Declared {
+    fn read(dir: &Path) -> Result<Declared, PackagesError> {
+        Declared::read(&Packages::new(Some(dir.to_owned())))
+    }
+
+    /// Name, scope, pattern, example.
+    fn declared(properties: &[(&str, &str, &str, &str)]) -> Declared {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("p")).unwrap();
         fs::write(dir.path().join("stray"), "").unwrap();
         fs::create_dir(dir.path().join("empty")).unwrap();
         let mut text = MANIFEST.to_owned();
-        for (name, scope, pattern) in properties {
+        for (name, scope, pattern, example) in properties {
             text += &format!(
-                "[[property]]\nname = \"{name}\"\nscope = \"{scope}\"\npattern = '{pattern}'\nexample = \"\"\ndescription = \"\"\n"
+                "[[property]]\nname = \"{name}\"\nscope = \"{scope}\"\npattern = '{pattern}'\nexample = '{example}'\ndescription = 'd'\n"
             );
         }
         fs::write(dir.path().join("p/hook.toml"), text).unwrap();
-        Declared::read(dir.path()).unwrap()
+        read(dir.path()).unwrap()
     }
 
     fn of(declared: &Declared, annotations: serde_json::Value) -> Result<Properties, Refusal> {
@@ -230,10 +191,9 @@ mod tests {
     #[test]
     fn declared_ones_are_given_and_others_are_told_of() {
         let d = declared(&[
-            ("smbios", "vm", r"^\{.*\}$"),
-            ("queues", "device", "[0-9]+"),
-            ("PATH", "vm", ".*"),
-            ("net", "network", ".*"),
+            ("smbios", "vm", r"^\{.*\}$", "{}"),
+            ("queues", "device", "[0-9]+", "1"),
+            ("net", "network", ".*", ""),
         ]);
         let p = of(
             &d,
@@ -256,7 +216,7 @@ mod tests {
 
     #[test]
     fn values_are_matched_whole_and_bounded() {
-        let d = declared(&[("n", "vm", "[0-9]+|x"), ("long", "vm", "(?s).*")]);
+        let d = declared(&[("n", "vm", "[0-9]+|x", "x"), ("long", "vm", "(?s).*", "")]);
         let refused = |value: String| {
             let name = if value.len() > 9 || value.contains('\0') { "long" } else { "n" };
             of(&d, serde_json::json!({ format!("hooks.virt-hooks.io/{name}"): value }))
@@ -266,17 +226,17 @@ mod tests {
         assert!(of(&d, serde_json::json!({"hooks.virt-hooks.io/n": "12"})).is_ok());
         assert_eq!(
             refused("12x".into()),
-            "annotation hooks.virt-hooks.io/n: its value does not match [0-9]+|x"
+            "annotation hooks.virt-hooks.io/n: property n: \"12x\" does not match [0-9]+|x; an example is \"x\""
         );
         assert!(refused("1\n".into()).contains("does not match"));
         assert!(refused("a".repeat(LONGEST + 1)).contains("65536 at most"));
         assert!(refused("a\0".into()).contains("NUL"));
         let many = declared(&[
-            ("a", "vm", "a*"),
-            ("b", "vm", "a*"),
-            ("c", "vm", "a*"),
-            ("d", "vm", "a*"),
-            ("e", "vm", "a*"),
+            ("a", "vm", "a*", ""),
+            ("b", "vm", "a*", ""),
+            ("c", "vm", "a*", ""),
+            ("d", "vm", "a*", ""),
+            ("e", "vm", "a*", ""),
         ]);
         let long = "a".repeat(LONGEST);
         let all =
@@ -288,14 +248,10 @@ mod tests {
     #[test]
     fn a_spoilt_package_is_not_passed_over() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(Declared::read(&dir.path().join("none")).unwrap().is_empty());
+        assert!(read(&dir.path().join("none")).unwrap().is_empty());
         fs::create_dir(dir.path().join("p")).unwrap();
-        let property =
-            "[[property]]\nname = \"n\"\nscope = \"vm\"\npattern = '('\nexample = \"\"\ndescription = \"\"\n";
-        fs::write(dir.path().join("p/hook.toml"), format!("{MANIFEST}{property}")).unwrap();
-        let said = Declared::read(dir.path()).unwrap_err().to_string();
-        assert!(said.contains("p/hook.toml: property n: the pattern is no regular expression"), "{said}");
         fs::write(dir.path().join("p/hook.toml"), "nonsense").unwrap();
-        assert!(matches!(Declared::read(dir.path()), Err(PackagesError::Manifest(_))));
+        let said = read(dir.path()).unwrap_err().to_string();
+        assert!(said.starts_with("hook packages: ") && said.contains("p/hook.toml:1"), "{said}");
     }
 }

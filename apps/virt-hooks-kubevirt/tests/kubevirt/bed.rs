@@ -57,15 +57,15 @@ impl Bed {
         fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// Installs a package that declares these properties: name, scope, pattern.
-    pub fn package(&self, properties: &[(&str, &str, &str)]) {
+    /// Installs a package that declares these properties: name, scope, pattern, example.
+    pub fn package(&self, properties: &[(&str, &str, &str, &str)]) {
         let mut text =
-            "manifest = 1\nname = \"p\"\nsummary = \"s\"\ndescription = \"d\"\nlicence = \"MIT\"\n\
+            "manifest = 1\nname = \"p\"\nversion = \"1\"\nsummary = \"s\"\ndescription = \"d\"\nlicence = \"MIT\"\n\
             [[point]]\nname = \"before_vm_start\"\nfile = \"50_p\"\n"
                 .to_owned();
-        for (name, scope, pattern) in properties {
+        for (name, scope, pattern, example) in properties {
             text += &format!(
-                "[[property]]\nname = \"{name}\"\nscope = \"{scope}\"\npattern = '{pattern}'\nexample = \"\"\ndescription = \"\"\n"
+                "[[property]]\nname = \"{name}\"\nscope = \"{scope}\"\npattern = '{pattern}'\nexample = '{example}'\ndescription = 'd'\n"
             );
         }
         fs::create_dir_all(self.path("packages/p")).unwrap();

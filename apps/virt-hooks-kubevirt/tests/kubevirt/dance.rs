@@ -242,7 +242,7 @@ fn annotated(uid: &str) -> Vec<u8> {
 #[test]
 fn every_edit_is_there_once_after_one_two_or_three_calls() {
     let bed = Bed::new();
-    bed.package(&[("queues", "device", "[0-9]+")]);
+    bed.package(&[("queues", "device", "[0-9]+", "4")]);
     install_hooks(&bed);
     let _server = bed.sidecar(&[]);
     let sidecar = bed.collect();
@@ -258,7 +258,7 @@ fn every_edit_is_there_once_after_one_two_or_three_calls() {
 #[test]
 fn a_container_that_is_restarted_between_two_calls_knows_of_the_first() {
     let bed = Bed::new();
-    bed.package(&[("queues", "device", "[0-9]+")]);
+    bed.package(&[("queues", "device", "[0-9]+", "4")]);
     install_hooks(&bed);
     let vmi = annotated("uid");
     let mut server = bed.sidecar(&[]);
