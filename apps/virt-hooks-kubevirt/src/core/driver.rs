@@ -78,11 +78,7 @@ impl Driver {
     ///
     /// # Errors
     /// A hook package is spoilt, or what was fired before cannot be read.
-    pub fn new(
-        host: Host,
-        places: &Places,
-        shim: Option<Shim>,
-    ) -> Result<Self, SetUpError> {
+    pub fn new(host: Host, places: &Places, shim: Option<Shim>) -> Result<Self, SetUpError> {
         let mut settings = host.settings;
         settings.grace = settings.grace.min(GRACE);
         settings.payload_limit = settings.payload_limit.min(LARGEST_ANSWER as u64);

@@ -4,7 +4,7 @@
 use crate::bed::{Bed, PATIENCE, USER, is_root, until};
 use crate::documents::{UUID, domain, vmi, vmi_with};
 use crate::grpc::{FAILED_PRECONDITION, Failed, INVALID_ARGUMENT, UNIMPLEMENTED, call};
-use crate::launcher::{CloudInit, Collected, Define, Defined, Empty, collect};
+use crate::launcher::{CloudInit, Collected, Define, Defined, Empty, Info, collect};
 use serde_json::json;
 use std::collections::HashSet;
 use std::fs;
@@ -215,36 +215,34 @@ fn two_sidecars_are_both_collected() {
 fn nothing_is_seen_that_does_not_answer() {
     let bed = Bed::new();
     let dir = bed.make("sockets/hook-sidecar-0");
+    let sockets = || {
+        let files =
+            fs::read_dir(&dir).unwrap().map(|e| e.unwrap()).filter(|e| !e.file_type().unwrap().is_dir());
+        files.map(|e| e.path()).collect::<HashSet<_>>()
+    };
+    let mut before = HashSet::new();
     for _ in 0..5 {
         let mut server = bed.sidecar(&[]);
         // The first sight of the name, as soon as there is one.
         let mut socket = None;
         until("a socket is published", || {
-            socket = fs::read_dir(&dir)
-                .unwrap()
-                .map(|e| e.unwrap())
-                .find(|e| !e.file_type().unwrap().is_dir())
-                .map(|e| e.path());
+            socket = sockets().difference(&before).next().cloned();
             socket.is_some()
         });
         let socket = socket.unwrap();
-        let answer = call::<crate::launcher::Info>(
-            &socket,
-            "kubevirt.hooks.info.Info/Info",
-            &Empty {},
-            Duration::from_secs(u64::from(PATIENCE)),
-        );
+        let deadline = Duration::from_secs(u64::from(PATIENCE));
+        let answer: Result<Info, _> = call(&socket, "kubevirt.hooks.info.Info/Info", &Empty {}, deadline);
         answer.unwrap();
+        // What was left before is gone.
+        assert_eq!(sockets(), HashSet::from([socket]));
         server.child.kill().unwrap();
         server.child.wait().unwrap();
-        // Whoever comes next removes what was left.
-        assert!(socket.exists());
+        before = sockets();
+        assert_eq!(before.len(), 1);
     }
-    let _last = bed.sidecar(&[]);
-    bed.collect();
-    let left =
-        fs::read_dir(&dir).unwrap().filter(|e| !e.as_ref().unwrap().file_type().unwrap().is_dir()).count();
-    assert_eq!(left, 1);
+    let server = bed.sidecar(&[]);
+    until("it serves", || server.log().contains("serving"));
+    assert_eq!(sockets().len(), 1);
     assert_eq!(fs::read_dir(dir.join(".virt-hooks")).unwrap().count(), 0);
 }
 
@@ -256,6 +254,9 @@ fn sockets_of_others_are_left_alone() {
     let _alive = UnixListener::bind(dir.join("virt-hooks-0123456789abcdef.sock")).unwrap();
     drop(UnixListener::bind(dir.join("shim-x1y2.sock")).unwrap());
     drop(UnixListener::bind(dir.join("virt-hooks-fedcba9876543210.sock")).unwrap());
+    for entry in fs::read_dir(&dir).unwrap().filter(|_| is_root()) {
+        std::os::unix::fs::chown(entry.unwrap().path(), Some(USER), Some(USER)).unwrap();
+    }
     let server = bed.sidecar(&[]);
     until("it serves", || server.log().contains("serving"));
     let mut names: Vec<_> =
