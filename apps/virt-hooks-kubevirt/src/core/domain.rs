@@ -94,7 +94,7 @@ impl Driver {
         }
         let placeholders = take_placeholders(&mut doc)?;
         let last = self.repeats.get(vmi.uid()).map_err(|e| {
-            Refusal::Trouble(format!("read what hooks did to {} before: {e}; remove its file", vmi.label()))
+            Refusal::Trouble(format!("read what hooks did to {} before: {e}; remove that file", vmi.label()))
         })?;
         let doc = match last.as_ref().map(|last| last.undo(&doc)) {
             None => doc,

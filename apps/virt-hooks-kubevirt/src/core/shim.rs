@@ -121,7 +121,7 @@ impl Shim {
             let finished = self
                 .run(hook, &arguments, &environment, settings, cancel)
                 .map_err(|e| Refusal::Trouble(format!("{name}: {e}")))?;
-            document = result(&name, finished, call.kind, long, cancel)?;
+            document = result(&name, &finished, call.kind, long, cancel)?;
         }
         Ok(document)
     }
@@ -206,7 +206,7 @@ fn environment(settings: &Settings, vm: &Vm, files: &[(&str, &Argument)]) -> Env
 /// The document a hook printed.
 fn result(
     name: &str,
-    finished: Finished,
+    finished: &Finished,
     kind: PayloadKind,
     long: bool,
     cancel: &Cancel,

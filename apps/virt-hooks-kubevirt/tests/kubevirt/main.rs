@@ -5,6 +5,8 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::needless_pass_by_value,
     unreachable_pub,
     reason = "a test may panic and print; its modules are its own"
 )]

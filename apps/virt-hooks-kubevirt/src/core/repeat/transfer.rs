@@ -82,7 +82,7 @@ impl Work<'_> {
                     self.edit(place, |doc| doc.set_attribute(here.element, name, value))?;
                 }
                 (true, None, _) => {
-                    self.edit(place, |doc| doc.remove_attribute(here.element, name).map(drop))?
+                    self.edit(place, |doc| doc.remove_attribute(here.element, name).map(drop))?;
                 }
                 // Neither: KubeVirt's schema does not know it.
                 (false, _, None) => {}
