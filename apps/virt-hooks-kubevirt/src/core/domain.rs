@@ -17,6 +17,10 @@ const PLACEHOLDER: &str = "placeholder-";
 /// How KubeVirt makes an alias of the name of a disk or interface.
 const ALIAS: &str = "ua-";
 
+/// How deep elements may be nested: far more than any domain has, and little enough to compare documents with a
+/// function that calls itself.
+const DEEPEST: usize = 256;
+
 /// Why KubeVirt asks about a domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Occasion {
@@ -188,6 +192,9 @@ fn read(xml: &[u8], vmi: &Vmi) -> Result<(Document, Vm), Refusal> {
         return Err(malformed("empty".to_owned()));
     }
     let doc = Document::parse(xml).map_err(|e| malformed(e.to_string()))?;
+    if is_too_deep(&doc) {
+        return Err(malformed(format!("elements are nested more than {DEEPEST} deep")));
+    }
     let root = doc.name(doc.root());
     if root != "domain" {
         return Err(malformed(format!("the root element is <{root}>, not <domain>")));
@@ -202,6 +209,18 @@ fn read(xml: &[u8], vmi: &Vmi) -> Result<(Document, Vm), Refusal> {
         ..Vm::default()
     };
     Ok((doc, vm))
+}
+
+fn is_too_deep(doc: &Document) -> bool {
+    let mut around: Vec<Element> = Vec::new();
+    doc.descendants(doc.root()).any(|element| {
+        let parent = doc.parent(element);
+        while around.last().is_some_and(|last| Some(*last) != parent) {
+            around.pop();
+        }
+        around.push(element);
+        around.len() > DEEPEST
+    })
 }
 
 fn devices(doc: &Document) -> Vec<Element> {
@@ -235,6 +254,11 @@ fn take_placeholders(doc: &mut Document) -> Result<Vec<String>, Refusal> {
 fn checked(xml: Vec<u8>, vm: &Vm) -> Result<Document, Refusal> {
     let doc = Document::parse(xml)
         .map_err(|e| Refusal::Trouble(format!("the hooks left no well-formed domain XML: {e}")))?;
+    if is_too_deep(&doc) {
+        return Err(Refusal::Veto(format!(
+            "the hooks left elements that are nested more than {DEEPEST} deep"
+        )));
+    }
     let uuid = doc.child(doc.root(), "uuid").map(|u| doc.text(u).trim().to_owned());
     if doc.name(doc.root()) != "domain" || uuid.is_some_and(|u| !u.eq_ignore_ascii_case(&vm.id)) {
         return Err(Refusal::Veto("the hooks left another domain than they were given".to_owned()));

@@ -179,7 +179,7 @@ mod tests {
         read(dir.path()).unwrap()
     }
 
-    fn of(declared: &Declared, annotations: serde_json::Value) -> Result<Properties, Refusal> {
+    fn of(declared: &Declared, annotations: &serde_json::Value) -> Result<Properties, Refusal> {
         let json = serde_json::json!({"metadata": {"uid": "u", "annotations": annotations}});
         declared.of(&Vmi::parse(serde_json::to_vec(&json).unwrap()).unwrap())
     }
@@ -197,7 +197,7 @@ mod tests {
         ]);
         let p = of(
             &d,
-            serde_json::json!({
+            &serde_json::json!({
                 "hooks.virt-hooks.io/smbios": "{}", "hooks.virt-hooks.io/queues": "4",
                 "device.hooks.virt-hooks.io/net0.queues": "4", "device.hooks.virt-hooks.io/net0": "4",
                 "device.hooks.virt-hooks.io/.queues": "4", "hooks.virt-hooks.io/PATH": "/tmp",
@@ -219,11 +219,11 @@ mod tests {
         let d = declared(&[("n", "vm", "[0-9]+|x", "x"), ("long", "vm", "(?s).*", "")]);
         let refused = |value: String| {
             let name = if value.len() > 9 || value.contains('\0') { "long" } else { "n" };
-            of(&d, serde_json::json!({ format!("hooks.virt-hooks.io/{name}"): value }))
+            of(&d, &serde_json::json!({ format!("hooks.virt-hooks.io/{name}"): value }))
                 .unwrap_err()
                 .to_string()
         };
-        assert!(of(&d, serde_json::json!({"hooks.virt-hooks.io/n": "12"})).is_ok());
+        assert!(of(&d, &serde_json::json!({"hooks.virt-hooks.io/n": "12"})).is_ok());
         assert_eq!(
             refused("12x".into()),
             "annotation hooks.virt-hooks.io/n: property n: \"12x\" does not match [0-9]+|x; an example is \"x\""
@@ -242,7 +242,7 @@ mod tests {
         let all =
             ["a", "b", "c", "d", "e"].map(|n| (format!("hooks.virt-hooks.io/{n}"), long.clone().into()));
         let json = serde_json::Value::Object(all.into_iter().collect());
-        assert!(of(&many, json).unwrap_err().to_string().contains("256 KiB"));
+        assert!(of(&many, &json).unwrap_err().to_string().contains("256 KiB"));
     }
 
     #[test]

@@ -48,16 +48,23 @@ impl Calls {
     }
 
     /// Runs `work` on a thread of its own, after earlier calls for the same `lane`. It goes on to its end also
-    /// when whoever asked is gone: what hooks did is known then.
+    /// when whoever asked is gone: what hooks did is known then. Who waits less long than a call has, `patience`, is
+    /// answered in time all the same.
     ///
     /// # Errors
     /// What `work` says, or that its time is over before it began.
-    pub async fn run<T, W>(self: &Arc<Self>, what: &'static str, lane: String, work: W) -> Result<T, Refusal>
+    pub async fn run<T, W>(
+        self: &Arc<Self>,
+        what: &'static str,
+        lane: String,
+        patience: Option<Duration>,
+        work: W,
+    ) -> Result<T, Refusal>
     where
         T: Send + 'static,
         W: FnOnce(&Driver, &Cancel) -> Result<T, Refusal> + Send + 'static,
     {
-        let deadline = Instant::now() + self.budget;
+        let deadline = Instant::now() + self.time_for(patience);
         let calls = Arc::clone(self);
         let running = tokio::spawn(async move { calls.run_until(what, lane, deadline, work).await });
         let result = match running.await {
@@ -68,6 +75,12 @@ impl Calls {
             log::say(&format!("{what}: refused: {}", refusal.message()));
         }
         result
+    }
+
+    /// Less than the client has, so that hooks are ended and it still hears why.
+    fn time_for(&self, patience: Option<Duration>) -> Duration {
+        let left = |p: Duration| p.saturating_sub(self.grace()).max(p / 2);
+        patience.map_or(self.budget, |p| left(p).min(self.budget))
     }
 
     async fn run_until<T, W>(

@@ -3,12 +3,13 @@
 //! deprecated there).
 
 use super::generated::{info, v1alpha1, v1alpha2, v1alpha3};
-use super::{Answer, LARGEST_REQUEST, Services};
+use super::{Answer, LARGEST_REQUEST, Services, patience};
 use crate::core::{CloudInit, Occasion, Vmi};
 use crate::log;
 use crate::serve::Calls;
 use hyper::body::Incoming;
 use std::sync::Arc;
+use std::time::Duration;
 use tonic::codegen::Service;
 use tonic::server::NamedService;
 use tonic::{Request, Response, Status};
@@ -69,21 +70,31 @@ impl Legacy {
         Self { calls, versions, info: Arc::new(info) }
     }
 
-    async fn domain(&self, domain: Vec<u8>, vmi: Vec<u8>) -> Result<Vec<u8>, Status> {
+    async fn domain(
+        &self,
+        domain: Vec<u8>,
+        vmi: Vec<u8>,
+        patience: Option<Duration>,
+    ) -> Result<Vec<u8>, Status> {
         let vmi = Vmi::parse(vmi)?;
         let lane = vmi.uid().to_owned();
         let work = move |driver: &crate::core::Driver, cancel: &_| {
             driver.define_domain(&domain, &vmi, Occasion::Boot, cancel)
         };
-        Ok(self.calls.run("OnDefineDomain", lane, work).await?)
+        Ok(self.calls.run("OnDefineDomain", lane, patience, work).await?)
     }
 
-    async fn cloud_init(&self, given: CloudInit, vmi: Vec<u8>) -> Result<CloudInit, Status> {
+    async fn cloud_init(
+        &self,
+        given: CloudInit,
+        vmi: Vec<u8>,
+        patience: Option<Duration>,
+    ) -> Result<CloudInit, Status> {
         let vmi = Vmi::parse(vmi);
         let lane = vmi.as_ref().map_or(String::new(), |v| v.uid().to_owned());
         let work =
             move |driver: &crate::core::Driver, cancel: &_| driver.pre_cloud_init_iso(given, vmi, cancel);
-        Ok(self.calls.run("PreCloudInitIso", lane, work).await?)
+        Ok(self.calls.run("PreCloudInitIso", lane, patience, work).await?)
     }
 }
 
@@ -126,8 +137,9 @@ macro_rules! callbacks {
                 &self,
                 request: Request<$v::OnDefineDomainParams>,
             ) -> Result<Response<$v::OnDefineDomainResult>, Status> {
+                let patience = patience(&request);
                 let given = request.into_inner();
-                let domain_xml = self.domain(given.domain_xml, given.vmi).await?;
+                let domain_xml = self.domain(given.domain_xml, given.vmi, patience).await?;
                 Ok(Response::new($v::OnDefineDomainResult { domain_xml }))
             }
             $(
@@ -135,10 +147,11 @@ macro_rules! callbacks {
                     &self,
                     request: Request<$v::PreCloudInitIsoParams>,
                 ) -> Result<Response<$v::PreCloudInitIsoResult>, Status> {
+                    let patience = patience(&request);
                     let given = request.into_inner();
                     let data =
                         CloudInit { no_cloud: given.cloud_init_no_cloud_source, data: given.cloud_init_data };
-                    let left = self.cloud_init(data, given.vmi).await?;
+                    let left = self.cloud_init(data, given.vmi, patience).await?;
                     Ok(Response::new($v::PreCloudInitIsoResult {
                         cloud_init_no_cloud_source: left.no_cloud,
                         cloud_init_data: left.data,

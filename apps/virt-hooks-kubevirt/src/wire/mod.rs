@@ -35,8 +35,9 @@ use hyper::body::Incoming;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 use tonic::body::Body;
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
 
 /// What a request may have in all: KubeVirt limits what it receives, not what it sends, and a domain that fits
 /// comes with its VMI.
@@ -61,6 +62,23 @@ pub(crate) fn route(services: &dyn Services, request: hyper::Request<Incoming>) 
     })
 }
 
+/// How long whoever asks waits for an answer, where it says so (gRPC over HTTP/2, `grpc-timeout`): KubeVirt does,
+/// and the time a plugin has can be set there.
+pub(crate) fn patience<T>(request: &Request<T>) -> Option<Duration> {
+    let text = request.metadata().get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let number: u64 = digits.parse().ok().filter(|_| (1..=8).contains(&digits.len()))?;
+    Some(match unit {
+        "H" => Duration::from_secs(number.checked_mul(3600)?),
+        "M" => Duration::from_secs(number.checked_mul(60)?),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    })
+}
+
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
         let code = match &refusal {
@@ -72,5 +90,30 @@ impl From<Refusal> for Status {
             Refusal::Trouble(_) => Code::Internal,
         };
         Self::new(code, refusal.message())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_long_a_client_waits() {
+        let waits = |text: &str| {
+            let mut request = Request::new(());
+            request.metadata_mut().insert("grpc-timeout", text.parse().unwrap());
+            patience(&request)
+        };
+        assert_eq!(patience(&Request::new(())), None);
+        assert_eq!(waits("59999m"), Some(Duration::from_millis(59_999)));
+        assert_eq!(waits("1M"), Some(Duration::from_secs(60)));
+        assert_eq!(waits("2H"), Some(Duration::from_secs(7200)));
+        assert_eq!(waits("99999999n"), Some(Duration::from_nanos(99_999_999)));
+        for odd in ["", "m", "5", "5x", "-5m", "123456789m", "5.5S", "5é"] {
+            let mut request = Request::new(());
+            let Ok(value) = tonic::metadata::MetadataValue::try_from(odd) else { continue };
+            request.metadata_mut().insert("grpc-timeout", value);
+            assert_eq!(patience(&request), None, "{odd}");
+        }
     }
 }

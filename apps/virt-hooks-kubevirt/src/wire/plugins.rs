@@ -2,7 +2,7 @@
 //! Plugins: `kubevirt.hooks.plugins.v1alpha1` (VEP-190, KubeVirt 1.9).
 
 use super::generated::plugins_v1alpha1 as v1;
-use super::{Answer, LARGEST_REQUEST, Services};
+use super::{Answer, LARGEST_REQUEST, Services, patience};
 use crate::core::{Driver, NodePoint, Occasion, Refusal, Vmi};
 use crate::serve::Calls;
 use hyper::body::Incoming;
@@ -62,6 +62,7 @@ impl v1::domain_hook_service_server::DomainHookService for DomainPlugin {
         &self,
         request: Request<v1::MutateDomainRequest>,
     ) -> Result<Response<v1::MutateDomainResponse>, Status> {
+        let patience = patience(&request);
         let given = request.into_inner();
         let malformed = |why: String| Status::from(Refusal::Malformed(why));
         if !given.domain_type.is_empty() && given.domain_type != LIBVIRT {
@@ -82,7 +83,7 @@ impl v1::domain_hook_service_server::DomainHookService for DomainPlugin {
         let lane = vmi.uid().to_owned();
         let work =
             move |driver: &Driver, cancel: &_| driver.define_domain(&given.domain, &vmi, occasion, cancel);
-        let domain = self.calls.run("MutateDomain", lane, work).await?;
+        let domain = self.calls.run("MutateDomain", lane, patience, work).await?;
         Ok(Response::new(v1::MutateDomainResponse { domain }))
     }
 }
@@ -93,6 +94,7 @@ impl v1::node_hook_service_server::NodeHookService for NodePlugin {
         &self,
         request: Request<v1::ExecuteNodeHookRequest>,
     ) -> Result<Response<v1::ExecuteNodeHookResponse>, Status> {
+        let patience = patience(&request);
         let given = request.into_inner();
         let Some(point) = NodePoint::named(&given.hook_point) else {
             let known: Vec<&str> = NodePoint::ALL.iter().map(|p| p.name()).collect();
@@ -103,7 +105,7 @@ impl v1::node_hook_service_server::NodeHookService for NodePlugin {
         let node = given.node_context.unwrap_or_default().node_name;
         let lane = vmi.uid().to_owned();
         let work = move |driver: &Driver, cancel: &_| driver.node_event(point, &vmi, &node, cancel);
-        self.calls.run(point.name(), lane, work).await?;
+        self.calls.run(point.name(), lane, patience, work).await?;
         Ok(Response::new(v1::ExecuteNodeHookResponse {}))
     }
 }

@@ -51,7 +51,7 @@ pub fn call<A: Message + Default>(
 ) -> Result<A, Failed> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        match tokio::time::timeout(deadline, call_async(socket, method, request)).await {
+        match tokio::time::timeout(deadline, ask(socket, method, request, Some(deadline))).await {
             Ok(done) => done,
             Err(_) => Err(Failed::Late),
         }
@@ -62,6 +62,15 @@ pub async fn call_async<A: Message + Default>(
     socket: &Path,
     method: &str,
     request: &impl Message,
+) -> Result<A, Failed> {
+    ask(socket, method, request, None).await
+}
+
+async fn ask<A: Message + Default>(
+    socket: &Path,
+    method: &str,
+    request: &impl Message,
+    deadline: Option<Duration>,
 ) -> Result<A, Failed> {
     let broken = |e: hyper::Error| Failed::Broken(format!("{e:?}"));
     let stream = UnixStream::connect(socket).await.map_err(|_| Failed::Dial)?;
@@ -74,7 +83,12 @@ pub async fn call_async<A: Message + Default>(
     let mut body = vec![0];
     body.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
     body.extend(message);
-    let request = hyper::Request::post(format!("http://localhost/{method}"))
+    let mut post = hyper::Request::post(format!("http://localhost/{method}"));
+    if let Some(deadline) = deadline {
+        // As grpc-go does.
+        post = post.header("grpc-timeout", format!("{}m", deadline.as_millis()));
+    }
+    let request = post
         .header("content-type", "application/grpc")
         .header("te", "trailers")
         .body(Full::new(Bytes::from(body)))

@@ -139,6 +139,61 @@ fn a_hook_that_hangs_is_ended_before_the_client_gives_up() {
 }
 
 #[test]
+fn a_client_that_waits_less_long_is_told_in_time() {
+    let bed = Bed::new();
+    bed.hook("before_vm_start", "50_hangs", "trap '' TERM; while :; do sleep 600; done");
+    let _server = bed.sidecar(&["--budget", "600s"]);
+    let sidecar = bed.collect();
+    let request = Define { domain_xml: domain().into_bytes(), vmi: vmi("u") };
+    let method = "kubevirt.hooks.v1alpha3.Callbacks/OnDefineDomain";
+    // Its hook is dead after four seconds more than a call has, so a call has 20.
+    let failed = call::<Defined>(&sidecar.socket, method, &request, Duration::from_secs(24)).unwrap_err();
+    let (code, message) = failed.status();
+    assert!(code == DEADLINE_EXCEEDED && message.contains("50_hangs"), "{message}");
+}
+
+#[test]
+fn deep_documents() {
+    let bed = Bed::new();
+    bed.hook(
+        "before_vm_start",
+        "50_adds",
+        "sed -i 's|</cpu>|<feature name=\"svm\"/></cpu>|;s|<z/>|<z/><y/>|' \"$_hook_domxml\"",
+    );
+    let mut server = bed.sidecar(&[]);
+    let sidecar = bed.collect();
+    let mut taken = 0;
+    for depth in [100, 250, 260, 1000, 5000, 50_000] {
+        let deep = format!("{}<z/>{}", "<a>".repeat(depth), "</a>".repeat(depth));
+        let xml = domain().replace("</cpu>", &format!("{deep}</cpu>"));
+        let vmi = vmi(&format!("u{depth}"));
+        match sidecar.define(xml.as_bytes(), &vmi) {
+            Ok(first) => {
+                let again = String::from_utf8(sidecar.define(&first, &vmi).unwrap()).unwrap();
+                assert_eq!((again.matches("\"svm\"").count(), again.matches("<y/>").count()), (1, 1));
+                taken += 1;
+            }
+            Err(failed) => assert_eq!(failed.status().0, INVALID_ARGUMENT, "{depth}"),
+        }
+        if depth == 5000 {
+            // What hooks leave is no deeper.
+            bed.hook(
+                "before_vm_start",
+                "60_deep",
+                &format!("sed -i 's|</cpu>|{deep}</cpu>|' \"$_hook_domxml\""),
+            );
+            let failed = sidecar.define(domain().as_bytes(), &vmi).unwrap_err();
+            assert!(
+                failed.status().0 == FAILED_PRECONDITION && failed.status().1.contains("256 deep"),
+                "{failed:?}"
+            );
+        }
+        assert!(server.is_running());
+    }
+    assert_eq!(taken, 2);
+}
+
+#[test]
 fn a_hook_with_a_deadline_of_its_own_is_ended_at_it() {
     let bed = Bed::new();
     std::fs::write(bed.path("config.toml"), "[hooks.50_slow]\ntimeout = \"200ms\"\n").unwrap();

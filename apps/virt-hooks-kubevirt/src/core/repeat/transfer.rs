@@ -57,7 +57,8 @@ impl Work<'_> {
         }
         self.attributes(from, to, here, place)?;
         if from.text != to.text && !same_value(&here.text, &to.text) {
-            if same_value(&here.text, &from.text) {
+            // Setting the text of what has children would take them out.
+            if here.children.is_empty() && same_value(&here.text, &from.text) {
                 self.edit(place, |doc| doc.set_text(here.element, &to.text))?;
             } else {
                 self.strange(place, &here.text)?;
