@@ -15,6 +15,7 @@ mod fire;
 pub mod history;
 mod interrupt;
 mod list;
+mod package;
 pub mod payload;
 mod points;
 pub mod render;
@@ -45,6 +46,7 @@ pub fn run(environ: &Environ, streams: &mut Streams<'_>) -> u8 {
             Command::List(list) => list::run(list, &cli.locations, environ, streams),
             Command::History(history) => history::run(history, &cli.locations, environ, streams),
             Command::Doctor(doctor) => doctor::run(doctor, &cli.locations, environ, streams),
+            Command::Package(package) => package::run(package, &cli.locations, environ, streams),
             Command::Vm(_) => vm::hand_over(environ),
         },
         Err(failure) => Err(failure),
@@ -80,9 +82,7 @@ impl Locations {
     pub fn host_with_warnings(&self, environ: &Environ, streams: &mut Streams<'_>) -> Result<Host, Failure> {
         let host = self.host(environ)?;
         for warning in &host.warnings {
-            let word = render::paint("warning", render::Style::Odd, streams.errors_look);
-            let line = format!("{word}: {}\n", render::printable(warning));
-            streams.say(&line);
+            streams.warn(warning);
         }
         Ok(host)
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What is done with hooks before they run. So far: [`doctor`] looks at those installed on a host and
-//! explains why one does not run, or will fail when it does.
+//! What is done with hooks before they run: [`doctor`] looks at those installed on a host and explains why one does
+//! not run, or will fail when it does; [`build`] lays out hook packages and makes rpm, deb and tar files of them.
 #![forbid(unsafe_code)]
 
+pub mod build;
 pub mod doctor;

@@ -5,19 +5,26 @@ mod doctor;
 mod fire;
 mod history;
 mod list;
+mod package;
 mod parse;
 mod points;
 mod values;
 mod vm;
+mod vm_devices;
 
 pub use doctor::Doctor;
 pub use fire::{Checking, Fire, Kind, OnFailure};
 pub use history::History;
 pub use list::List;
+pub use package::{Package, PackageFormat};
 pub use parse::{Parsed, parse, parse_as};
 pub use points::Points;
 pub use values::{Place, Property, Uuid, custom_properties};
 pub use vm::{Vm, VmCommand, VmDestroy, VmList, VmStart};
+pub use vm_devices::{
+    Connected, Console, HookTime, Link, VmChange, VmMemoryPlug, VmNicUpdate, VmPlug, VmSetCpus, VmSetTicket,
+    VmUnplug,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -77,6 +84,8 @@ pub enum Command {
     History(History),
     /// Explain why hooks do not run, or will fail, and what mends it
     Doctor(Doctor),
+    /// Make an rpm, deb or tar file of a hook's directory
+    Package(Package),
     /// Start and stop virtual machines, hooks included
     Vm(Vm),
 }

@@ -9,6 +9,7 @@ mod fire;
 mod history;
 mod list;
 mod output;
+mod package;
 mod points;
 mod surroundings;
 mod view;
