@@ -43,6 +43,7 @@ mod secrets;
 mod select;
 mod settings;
 mod users;
+mod watch;
 
 pub use chain::Engine;
 pub use discover::{Chain, Hook, SkipReason, Skipped};
@@ -55,3 +56,4 @@ pub use packages::{Described, MANIFEST, Package, Packages};
 pub use payload::{check_payload, make_run_dir};
 pub use plan::{Plan, PlannedHook};
 pub use settings::{Settings, SettingsError};
+pub use watch::{Quiet, Watch};
