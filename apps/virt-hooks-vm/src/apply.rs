@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `vm apply`.
 
-use crate::report::Destined;
-use crate::screen::Screen;
 use crate::verbs::finish;
 use std::os::fd::AsFd;
 use virt_hooks::cli::VmApply;
+use virt_hooks::operation::Destined;
 use virt_hooks::render::{Style, paint, printable};
-use virt_hooks::{Failure, Interrupt, Streams};
+use virt_hooks::{Failure, Interrupt, Screen, Streams};
 use virt_hooks_agent::{ApplyRequest, Driver};
 use virt_hooks_contract::exit;
 use virt_hooks_engine::Host;

@@ -135,7 +135,7 @@ impl Bed {
     }
 
     /// Runs the command itself with arguments, to its end.
-    pub(crate) fn run(&self, arguments: &[&str]) -> Result<Done> {
+    pub(crate) fn run_command(&self, arguments: &[&str]) -> Result<Done> {
         Running::of(&mut self.command_of(&command(), arguments))?.wait()
     }
 

@@ -80,7 +80,7 @@ fn a_vm_of_virsh_fires_its_points() -> Result {
     let seen = bed.seen();
     assert_eq!(points(&seen), AFTERWARDS);
     assert!(matches!(reasons(&seen)[..], ["unknown" | "destroyed", _]), "{seen:?}");
-    let history = bed.run(&["history"])?.expect(0).stdout;
+    let history = bed.run_command(&["history"])?.expect(0).stdout;
     assert!(history.contains("after_device_destroy"), "{history}");
     bed.finish()
 }
@@ -110,7 +110,7 @@ fn what_is_wrong_after_the_start_kills_no_vm() -> Result {
     bed.hook("after_vm_start", "50_bad", "echo gone wrong >&2; exit 2")?;
     bed.virsh(&["create", &bed.plain("web")?])?.expect(0);
     assert!(bed.qemu("web").is_some());
-    let history = bed.run(&["history"])?.expect(0).stdout;
+    let history = bed.run_command(&["history"])?.expect(0).stdout;
     assert!(history.contains("50_bad: exit code 2: gone wrong"), "{history}");
     // Not even where nothing can be read.
     fs::write(bed.path("config.toml"), "nonsense = 1\n")?;
@@ -471,7 +471,7 @@ fn a_running_daemon_is_told_when_it_is_set_up() -> Result {
     let command = bed.path("bin/virt-hooks");
     let set_up = |verb: &str| {
         let (image, command) = (image.to_str().unwrap(), command.to_str().unwrap());
-        bed.run(&["libvirt-hook", verb, "--root", image, "--command", command])
+        bed.run_command(&["libvirt-hook", verb, "--root", image, "--command", command])
     };
     set_up("status")?.expect(1);
     bed.virsh(&["create", &bed.plain("before")?])?.expect(0);

@@ -22,7 +22,7 @@ pub use host::{Backend, Host, HostAsk, HostCommand, HostSetupNetworks, HostStats
 pub use libvirt_hook::{LibvirtHook, LibvirtHookCommand, SetUp};
 pub use list::{List, Names};
 pub use package::{Package, PackageFormat};
-pub use parse::{Parsed, parse};
+pub use parse::{Parsed, parse, parse_as};
 pub use points::Points;
 pub use shelf::{Diff, Disable, Enable, Info, Install, Order, Properties, Remove, Verify};
 pub use values::{Place, Property, Uuid, custom_properties};

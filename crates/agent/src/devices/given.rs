@@ -4,7 +4,7 @@
 use crate::error::Error;
 use virt_hooks_domxml::{Document, Element};
 use virt_hooks_engine::CustomProperties;
-use virt_hooks_engine::machine::{label, standalone};
+use virt_hooks_engine::machine::label;
 use virt_hooks_engine::properties;
 
 /// A device that a request brings.
@@ -43,7 +43,7 @@ impl Given {
             return Err(bad(format!("the device is <{}>, not <{kind}>", doc.name(device))));
         }
         Ok(Self {
-            xml: standalone(&doc, device),
+            xml: doc.standalone(device),
             properties: properties::about(&properties::of_devices(&doc), &doc, device).unwrap_or_default(),
             label: label(&doc, device),
             element: device,
