@@ -5,6 +5,7 @@
 //! people's view and the handling of payloads and results from here.
 #![forbid(unsafe_code)]
 
+mod check;
 pub mod cli;
 pub mod destination;
 mod doctor;
@@ -15,10 +16,13 @@ mod fire;
 pub mod history;
 mod interrupt;
 mod list;
+mod new;
 pub mod payload;
 mod points;
 pub mod render;
 mod streams;
+mod test;
+mod r#try;
 mod vm;
 
 pub use environ::Environ;
@@ -45,6 +49,10 @@ pub fn run(environ: &Environ, streams: &mut Streams<'_>) -> u8 {
             Command::List(list) => list::run(list, &cli.locations, environ, streams),
             Command::History(history) => history::run(history, &cli.locations, environ, streams),
             Command::Doctor(doctor) => doctor::run(doctor, &cli.locations, environ, streams),
+            Command::New(new) => new::run(new, &cli.locations, environ, streams),
+            Command::Check(check) => check::run(check, &cli.locations, environ, streams),
+            Command::Try(it) => r#try::run(it, &cli.locations, environ, streams),
+            Command::Test(test) => test::run(test, &cli.locations, environ, streams),
             Command::Vm(_) => vm::hand_over(environ),
         },
         Err(failure) => Err(failure),

@@ -46,6 +46,8 @@ pub struct Host {
     pub launch_flags_dir: PathBuf,
     /// The configuration file, which need not exist.
     pub config_path: PathBuf,
+    /// The directory of this host's own hook points, which need not exist.
+    pub points_dir: PathBuf,
     /// What in the configuration has no effect, in a line each.
     pub warnings: Vec<String>,
     named_layers: bool,
@@ -127,7 +129,9 @@ impl Host {
                 .unwrap_or_else(|| Path::new(PREFIX).join("share/virt-hooks/packages")),
         );
         let points = path("VIRT_HOOKS_POINTS_DIR").or_else(|| config.points_dir.clone());
-        let catalogue = read_points(&points.clone().unwrap_or_else(|| POINTS.into()), points.is_some())?;
+        let points_named = points.is_some();
+        let points_dir = points.unwrap_or_else(|| POINTS.into());
+        let catalogue = read_points(&points_dir, points_named)?;
         let warnings = config
             .points
             .keys()
@@ -152,6 +156,7 @@ impl Host {
                 .or(config.launch_flags_dir)
                 .unwrap_or_else(|| LAUNCH_FLAGS.into()),
             config_path,
+            points_dir,
             warnings,
             named_layers,
         })

@@ -45,7 +45,7 @@ mod settings;
 mod users;
 
 pub use chain::Engine;
-pub use discover::{Chain, Hook, SkipReason, Skipped};
+pub use discover::{Chain, Hook, SkipReason, Skipped, is_backup};
 pub use event::{Check, CustomProperties, Document, Event, PropertyValue, Vm, is_readable};
 pub use host::{Host, HostError, Overrides};
 pub use launch_flags::{FlagsError, LaunchFlags};

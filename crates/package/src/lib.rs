@@ -1,6 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What is done with hooks before they run. So far: [`doctor`] looks at those installed on a host and
-//! explains why one does not run, or will fail when it does.
+//! What is done with hooks before they run: [`new`] makes them, [`check`] looks at one as its author has it,
+//! [`try_hook`] runs one on a copy, [`cases`] tests it, and [`doctor`] looks at those installed on a host and explains
+//! why one does not run, or will fail when it does.
 #![forbid(unsafe_code)]
 
+pub mod author;
+pub mod cases;
+pub mod check;
 pub mod doctor;
+pub mod new;
+pub mod samples;
+pub mod stage;
+mod tool;
+pub mod try_hook;

@@ -76,6 +76,15 @@ impl Command {
         self
     }
 
+    /// Runs it and waits for it, outside of a hook; a hook uses [`Context::execute`](crate::Context::execute), whose
+    /// commands a test can answer. Its exit status is for the caller to judge.
+    ///
+    /// # Errors
+    /// It cannot be started, or takes too long.
+    pub fn run(&self) -> Result<Output, CommandError> {
+        execute(self)
+    }
+
     /// Program and arguments, without sudo.
     pub fn argv(&self) -> &[OsString] {
         &self.argv

@@ -1,21 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The grammar of the command line.
 
+mod check;
 mod doctor;
 mod fire;
 mod history;
 mod list;
+mod new;
 mod parse;
 mod points;
+mod test;
+mod r#try;
 mod values;
 mod vm;
 
+pub use check::{Check, CheckTarget};
 pub use doctor::Doctor;
 pub use fire::{Checking, Fire, Kind, OnFailure};
 pub use history::History;
 pub use list::List;
+pub use new::{Lang, New, NewCommand, NewHook, NewPoint};
 pub use parse::{Parsed, parse};
 pub use points::Points;
+pub use test::Test;
+pub use r#try::Try;
 pub use values::{Place, Property, Uuid, custom_properties};
 pub use vm::{Vm, VmCommand, VmDestroy, VmList, VmStart};
 
@@ -77,6 +85,14 @@ pub enum Command {
     History(History),
     /// Explain why hooks do not run, or will fail, and what mends it
     Doctor(Doctor),
+    /// Make a hook package, or a hook point of this host
+    New(New),
+    /// Look at hook packages and say what keeps them from working
+    Check(Check),
+    /// Try one hook on a copy of a payload: nothing is changed
+    Try(Box<Try>),
+    /// Run the cases of hook packages
+    Test(Test),
     /// Start and stop virtual machines, hooks included
     Vm(Vm),
 }
