@@ -66,17 +66,20 @@ fn element(node: Node<'_, '_>) -> Element {
         if child.is_element() {
             items.push(Item::Element(element(child)));
         } else if child.is_text() {
-            let text = child.text().unwrap_or_default().replace("\r\n", "\n").replace('\r', "\n");
-            let blank = text.chars().all(|c| matches!(c, ' ' | '\t' | '\n'));
-            if blank && (has_elements || text.contains('\n')) {
-                continue;
-            }
+            // A comment in the middle of a text does not part it.
+            let text = child.text().unwrap_or_default();
             match items.last_mut() {
-                Some(Item::Text(before)) => before.push_str(&text),
-                _ => items.push(Item::Text(text)),
+                Some(Item::Text(before)) => before.push_str(text),
+                _ => items.push(Item::Text(text.to_owned())),
             }
         }
     }
+    items.retain_mut(|item| {
+        let Item::Text(text) = item else { return true };
+        *text = text.replace("\r\n", "\n").replace('\r', "\n");
+        let blank = text.chars().all(|c| matches!(c, ' ' | '\t' | '\n'));
+        !(text.is_empty() || blank && (has_elements || text.contains('\n')))
+    });
     let namespace = node.tag_name().namespace().unwrap_or_default().to_owned();
     Element { name, namespace, attributes, items, declared }
 }
@@ -191,6 +194,8 @@ mod tests {
             assert!(same(other, plain), "{other}");
         }
         assert!(same("<a b='x y'/>", "<a b='x\ny'/>"));
+        assert!(same("<a/>", "<a><![CDATA[]]></a>"));
+        assert!(same("<a>x \ny</a>", "<a>x<!-- no --> \n<!-- no -->y</a>"));
     }
 
     #[test]

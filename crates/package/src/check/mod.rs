@@ -10,7 +10,7 @@ mod portability;
 mod scripts;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use portability::Target;
 
@@ -176,23 +176,21 @@ fn helpers(package: &PackageDir, hooks: &[(Point, PathBuf, Vec<PathBuf>)], out: 
 }
 
 fn commands(manifest: &Manifest, path: &Path, out: &mut Vec<Finding>) {
-    for command in manifest.commands.iter().chain(&manifest.sudo) {
-        let own = manifest.file.iter().any(|f| f.target == *command);
-        if !own && tool::find(command).is_none() {
-            out.push(
-                Finding::new(Severity::Warning, Kind::CommandMissing, path)
-                    .what(format!(
-                        "says that the hooks run {}, which is not installed here",
-                        command.escape_debug()
-                    ))
-                    .why("on this host they would fail when they come to it")
-                    .mend(format!(
-                        "command -v {} # after installing what has it",
-                        quote::word(command.as_bytes())
-                    )),
-            );
+    let mut missing: Vec<&str> = Vec::new();
+    for line in manifest.commands.iter().chain(&manifest.sudo) {
+        // What sudo may run is said with arguments.
+        let command = line.split_whitespace().next().unwrap_or_default();
+        let own = manifest.file.iter().any(|f| f.target == command);
+        if !own && !missing.contains(&command) && tool::find(command).is_none() {
+            missing.push(command);
         }
     }
+    out.extend(missing.into_iter().map(|command| {
+        Finding::new(Severity::Warning, Kind::CommandMissing, path)
+            .what(format!("says that the hooks run {}, which is not installed here", command.escape_debug()))
+            .why("on this host they would fail when they come to it")
+            .mend(format!("command -v {} # after installing what has it", quote::word(command.as_bytes())))
+    }));
 }
 
 fn cases_of(package: &PackageDir, host: &Host, out: &mut Vec<Finding>) {
