@@ -41,6 +41,10 @@ pub(crate) fn run(
     let output = it.output.as_ref().map(|place| Destination::prepare("payload", place)).transpose()?;
     let payload = payload(it, point, host.settings.payload_limit, streams)?;
     let trial = Trial::prepare(hook, point, it.program.as_deref(), &host.settings)?;
+    if let Some(sample) = Sample::for_point(point).filter(|_| !is_given(it)) {
+        let line = format!("payload: sample {}, {}\n", sample.name, sample.about);
+        streams.say(&line);
+    }
     let interrupt = Interrupt::listen()?;
     let vm = Vm {
         id: payload.vm_id.clone().unwrap_or_default(),
@@ -132,11 +136,15 @@ fn validity(given: &[u8], result: &[u8], point: &Point, look: Look) -> String {
     out
 }
 
+/// Whether a payload was asked for.
+fn is_given(it: &Try) -> bool {
+    it.payload.is_some() || it.vm.is_some() || it.sample.is_some()
+}
+
 fn payload(it: &Try, point: &Point, limit: u64, streams: &mut Streams<'_>) -> Result<Payload, Failure> {
     let name = &point.name;
-    let given = it.payload.is_some() || it.vm.is_some() || it.sample.is_some();
     if point.payload == PayloadKind::None {
-        return if given {
+        return if is_given(it) {
             Err(Failure::usage(format!("{name} has no payload: leave out --payload, --vm and --sample")))
         } else {
             Ok(Payload::default())
@@ -162,13 +170,7 @@ fn payload(it: &Try, point: &Point, limit: u64, streams: &mut Streams<'_>) -> Re
             "sample {} is {}, and {name} has {}: leave out --sample, or see --sample list",
             sample.name, sample.kind, point.payload
         ))),
-        Some(sample) => {
-            if !given {
-                let line = format!("payload: sample {}, {}\n", sample.name, sample.about);
-                streams.say(&line);
-            }
-            text(sample.text)
-        }
+        Some(sample) => text(sample.text),
         None => text(&point.default_payload),
     }
 }

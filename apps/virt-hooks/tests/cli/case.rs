@@ -138,6 +138,17 @@ impl Case {
 }
 
 impl Done {
+    /// Another command in the same directory.
+    pub(crate) fn again(self) -> Case {
+        Case {
+            dir: self.dir,
+            program: env!("CARGO_BIN_EXE_virt-hooks").into(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            input: Vec::new(),
+        }
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }

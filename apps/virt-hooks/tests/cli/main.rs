@@ -4,12 +4,17 @@
 
 mod bad_input;
 mod case;
+mod check;
 mod dry_run;
 mod fire;
+mod guide;
 mod history;
 mod list;
+mod new;
 mod output;
 mod points;
 mod surroundings;
+mod test;
+mod r#try;
 mod view;
 mod vm;

@@ -5,7 +5,7 @@ use super::template::Values;
 use super::{NewError, make_dir, write};
 use crate::samples::Sample;
 use std::path::{Path, PathBuf};
-use virt_hooks_contract::{Catalogue, PayloadKind};
+use virt_hooks_contract::{Catalogue, PayloadKind, is_point_name};
 
 /// What was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,10 +26,16 @@ pub fn point(
     dir: &Path,
     catalogue: &Catalogue,
 ) -> Result<NewPoint, NewError> {
+    if !is_point_name(name) {
+        return Err(NewError::Name(format!(
+            "\"{}\" cannot name a hook point: use lower-case letters, digits and \"_\", 64 at most, a letter first",
+            name.escape_debug()
+        )));
+    }
     let before = name.starts_with("before_");
     let operation = name.split_once('_').map_or(name, |(_, operation)| operation).replace('_', " ");
     let mut values = Values::default();
-    values.text("name", name.escape_default().to_string());
+    values.text("name", name);
     values.text("summary", format!("Act {} {operation}", if before { "before" } else { "after" }));
     values.text("when", if before { "Before anything is done" } else { "After all is done" });
     values.text("payload", payload.word());
