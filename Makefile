@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # What can be done here; the work is in cargo, xtask and packaging/.
 .POSIX:
-.PHONY: help demo build test lint bench install clean check-cargo
+.PHONY: help demo build test lint bench install packages clean check-cargo
 
 PREFIX = /usr
 DESTDIR =
+SIGN =
 # For the demo: optimised as everything else, but quick to build.
 BUILT = $${CARGO_TARGET_DIR:-target}/demo
 
@@ -44,6 +45,9 @@ bench: check-cargo ## Measure the engine beside a C loop, and print a table
 
 install: ## Build static executables and install them: DESTDIR= PREFIX=/usr
 	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' packaging/install.sh
+
+packages: ## Make an rpm and a deb of everything in target/packages: SIGN=KEY
+	@PREFIX=/usr SIGN='$(SIGN)' packaging/install.sh --packages "$${CARGO_TARGET_DIR:-target}/packages"
 
 clean: check-cargo ## Remove what was built
 	cargo clean

@@ -3,7 +3,9 @@
 # Builds what is installed, and installs it. The command is static: it starts at once and needs nothing of the
 # host. virt-hooks-vm loads libvirt, and with it the host's C library: it is dynamic.
 #
-#     DESTDIR=... PREFIX=... packaging/install.sh [--build-only]
+#     DESTDIR=... PREFIX=... packaging/install.sh [--build-only | --packages DIR]
+#
+# --packages makes an rpm and a deb of everything in DIR instead; SIGN names a key of gpg to sign them with.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -23,6 +25,7 @@ case $PREFIX in
 *) die "PREFIX=$PREFIX is not an absolute path" ;;
 esac
 # The engine and the command know where they were installed.
+if [ "${1-}" = --packages ] && [ "$PREFIX" != /usr ]; then die "packages are made for /usr, not PREFIX=$PREFIX"; fi
 export VIRT_HOOKS_PREFIX="$PREFIX"
 
 machine=$(rustc -vV | sed -n 's/^host: \([^-]*\)-.*/\1/p')
@@ -51,6 +54,14 @@ cargo build --release --locked --package virt-hooks-vm
 if [ "${1-}" = --build-only ]; then exit 0; fi
 
 built=${CARGO_TARGET_DIR:-target}
+if [ "${1-}" = --packages ]; then
+	# The same sources give the same bytes, whenever and wherever they are packed.
+	epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
+	say "making packages in $2"
+	cargo run --quiet --locked --package xtask -- packages --out "$2" --epoch "$epoch" ${SIGN:+--sign "$SIGN"} \
+		--bin-dir "$built/$target/release" --bin-dir "$built/release"
+	exit 0
+fi
 say "installing to ${DESTDIR}$PREFIX"
 cargo run --quiet --locked --package xtask -- install --destdir "$DESTDIR" --prefix "$PREFIX" \
 	--bin-dir "$built/$target/release" --bin-dir "$built/release"

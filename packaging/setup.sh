@@ -81,6 +81,12 @@ if [ "$purpose" = test ]; then
 	has openssl || need openssl openssl openssl
 	has ethtool || need ethtool ethtool ethtool
 	has qemu-img || need qemu-img qemu-utils qemu-img
+	has rpm || need rpm rpm rpm
+	has rpmlint || need rpmlint rpmlint rpmlint
+	has gpg || need gpg gnupg gnupg2
+	# Debian's own, for debs; Fedora has dpkg.
+	has dpkg || need dpkg dpkg dpkg
+	if [ "$manager" = apt ] && ! has lintian; then need lintian lintian lintian; fi
 	has_pytest || need pytest python3-pytest python3-pytest
 fi
 if [ "$manager" = apt ] && [ -n "$user" ]; then

@@ -28,18 +28,20 @@ pub enum Error {
     /// The prefix is not an absolute path.
     #[error("the prefix {} is not an absolute path without \"..\"", .0.display())]
     Prefix(PathBuf),
-    /// The command has not been built.
-    #[error("no executable virt-hooks in {}: build it first, or use \"make install\"", .0.display())]
-    NotBuilt(PathBuf),
+    /// An executable has not been built.
+    #[error("no executable {name} in {}: build it first, or use \"make install\"", dir.display())]
+    NotBuilt {
+        /// Its name.
+        name: &'static str,
+        /// Where it was looked for first.
+        dir: PathBuf,
+    },
     /// Generated files do not fit their sources.
     #[error("generated files are out of date, run \"cargo xtask generated --write\" and commit:\n{0}")]
     OutOfDate(String),
-    /// A hook's description of itself has a mistake in it.
+    /// A hook package could not be laid out or written.
     #[error(transparent)]
-    Manifest(#[from] virt_hooks_contract::TomlError),
-    /// The mode of a file is not an octal number.
-    #[error("the mode \"{0}\" is not an octal number")]
-    Mode(String),
+    Package(#[from] virt_hooks_package::build::BuildError),
     /// A schema could not be written as JSON.
     #[error("write a schema: {0}")]
     Schema(#[from] serde_json::Error),

@@ -8,7 +8,8 @@ use crate::schema;
 use crate::tree::Target;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
-use virt_hooks_contract::{Catalogue, Manifest};
+use virt_hooks_contract::Catalogue;
+use virt_hooks_package::build::layout::{self, Package, Role, RustHooks, What};
 
 /// Where from and where to.
 pub struct Installation<'a> {
@@ -22,6 +23,8 @@ pub struct Installation<'a> {
 
 /// Directories of the administrator, who fills them.
 const ETC: &[&str] = &["etc/virt-hooks/hooks", "etc/virt-hooks/points.d"];
+/// The executable of all bundled hooks.
+pub(crate) const BUNDLED: &str = "virt-hooks-bundled";
 /// Python packages, below `python/`.
 const PYTHON: &[&str] = &["hooking", "vdsm"];
 
@@ -30,27 +33,38 @@ const PYTHON: &[&str] = &["hooking", "vdsm"];
 /// # Errors
 /// The command was not built, or something cannot be written.
 pub fn install(to: &Installation<'_>, catalogue: &Catalogue) -> Result<String, Error> {
+    let mut target = base(to, catalogue)?;
+    bundled(to, &mut target, &crate::root())?;
+    let mut said = target.summary();
+    if built(to, "virt-hooks-vm").is_none() {
+        said.push_str("without virt-hooks-vm, which was not built: \"virt-hooks vm\" will not work\n");
+    }
+    Ok(said)
+}
+
+/// Everything but the bundled hooks.
+///
+/// # Errors
+/// As [`install`].
+pub(crate) fn base(to: &Installation<'_>, catalogue: &Catalogue) -> Result<Target, Error> {
     let plain = |c| matches!(c, Component::RootDir | Component::Normal(_));
     if !to.prefix.is_absolute() || !to.prefix.components().all(plain) {
         return Err(Error::Prefix(to.prefix.to_owned()));
     }
-    let command = built(to, "virt-hooks")
-        .ok_or_else(|| Error::NotBuilt(to.bin_dirs.first().cloned().unwrap_or_default()))?;
+    let command = built(to, "virt-hooks").ok_or_else(|| not_built(to, "virt-hooks"))?;
     let mut target = Target::new(to.destdir, Path::new(""))?;
     for dir in ETC {
         target.dir(Path::new(dir))?;
     }
     target.set_base(to.prefix);
     copy(&mut target, &command, "bin/virt-hooks", 0o755)?;
-    let vm = built(to, "virt-hooks-vm");
-    if let Some(vm) = &vm {
-        copy(&mut target, vm, "libexec/virt-hooks/virt-hooks-vm", 0o755)?;
+    if let Some(vm) = built(to, "virt-hooks-vm") {
+        copy(&mut target, &vm, "libexec/virt-hooks/virt-hooks-vm", 0o755)?;
     }
     for point in catalogue.iter() {
         target.dir(&Path::new("libexec/vdsm/hooks").join(&*point.name))?;
     }
     let root = crate::root();
-    bundled(to, &mut target, &root)?;
     for package in PYTHON {
         python(
             &mut target,
@@ -71,48 +85,53 @@ pub fn install(to: &Installation<'_>, catalogue: &Catalogue) -> Result<String, E
         target.file(Path::new(&place), schema.as_bytes(), 0o644)?;
     }
     copy(&mut target, &root.join("LICENSE"), "share/doc/virt-hooks/LICENSE", 0o644)?;
-    let mut said = target.summary();
-    if vm.is_none() {
-        said.push_str("without virt-hooks-vm, which was not built: \"virt-hooks vm\" will not work\n");
-    }
-    Ok(said)
+    Ok(target)
 }
 
 /// The bundled hooks: one executable, a link to it for each hook under VDSM's name, and what each package says of
 /// itself. Found by listing `hooks/`.
 fn bundled(to: &Installation<'_>, target: &mut Target, root: &Path) -> Result<(), Error> {
-    const PROGRAM: &str = "virt-hooks-bundled";
-    let Some(program) = built(to, PROGRAM) else { return Ok(()) };
-    copy(target, &program, &format!("libexec/virt-hooks/{PROGRAM}"), 0o755)?;
-    let hooks = root.join("hooks");
-    let mut packages = fs::read_dir(&hooks)
-        .and_then(|entries| entries.map(|e| Ok(e?.path())).collect::<Result<Vec<_>, _>>())
-        .map_err(Error::file("list", &hooks))?;
-    packages.sort();
-    for package in packages {
-        let file = package.join("hook.toml");
-        let Ok(text) = fs::read_to_string(&file) else { continue };
-        let manifest = Manifest::parse(&file.to_string_lossy(), &text)?;
-        for point in &manifest.point {
-            let place = Path::new("libexec/vdsm/hooks").join(&point.name).join(&point.file);
-            target.link(&place, Path::new("../../../virt-hooks").join(PROGRAM).as_path())?;
-        }
-        let home = format!("share/virt-hooks/packages/{}", manifest.name);
-        for name in ["hook.toml", "README.md"] {
-            copy(target, &package.join(name), &format!("{home}/{name}"), 0o644)?;
-        }
-        for extra in &manifest.file {
+    let Some(program) = built(to, BUNDLED) else { return Ok(()) };
+    copy(target, &program, &format!("libexec/virt-hooks/{BUNDLED}"), 0o755)?;
+    for package in hook_packages(root)? {
+        // Recorded cases are for those who work on the hooks, and have the sources.
+        for entry in layout::plan(&package, RustHooks::Bundled)?.into_iter().filter(|e| e.role != Role::Case)
+        {
             // Files of the host, such as units and rules, lie where they are looked for, whatever the prefix.
-            let mode = u32::from_str_radix(&extra.mode, 8).map_err(|_| Error::Mode(extra.mode.clone()))?;
-            let content = fs::read(package.join(&extra.source)).map_err(Error::file("read", &package))?;
-            target.absolute(Path::new(&extra.target), &content, mode)?;
+            let under_prefix = entry.target.strip_prefix("/usr").ok().filter(|_| entry.role != Role::File);
+            match (&entry.what, under_prefix) {
+                (What::Directory, _) => {}
+                (What::Link { to }, place) => target.link(place.unwrap_or(&entry.target), to)?,
+                (What::File { source, mode }, place) => {
+                    let content = fs::read(source).map_err(Error::file("read", source))?;
+                    match place {
+                        Some(place) => target.file(place, &content, *mode)?,
+                        None => target.absolute(&entry.target, &content, *mode)?,
+                    }
+                }
+            }
         }
     }
     Ok(())
 }
 
-fn built(to: &Installation<'_>, name: &str) -> Option<PathBuf> {
+/// The directories in `hooks/` that are packages, by name.
+pub(crate) fn hook_packages(root: &Path) -> Result<Vec<Package>, Error> {
+    let hooks = root.join("hooks");
+    let mut dirs = fs::read_dir(&hooks)
+        .and_then(|entries| entries.map(|e| Ok(e?.path())).collect::<Result<Vec<_>, _>>())
+        .map_err(Error::file("list", &hooks))?;
+    dirs.sort();
+    let packages = dirs.iter().filter(|d| d.join(layout::MANIFEST).is_file());
+    packages.map(|dir| Package::open(dir).map_err(Error::from)).collect()
+}
+
+pub(crate) fn built(to: &Installation<'_>, name: &str) -> Option<PathBuf> {
     to.bin_dirs.iter().map(|d| d.join(name)).find(|p| p.is_file())
+}
+
+pub(crate) fn not_built(to: &Installation<'_>, name: &'static str) -> Error {
+    Error::NotBuilt { name, dir: to.bin_dirs.first().cloned().unwrap_or_default() }
 }
 
 fn copy(target: &mut Target, from: &Path, to: &str, mode: u32) -> Result<(), Error> {

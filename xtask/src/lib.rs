@@ -10,6 +10,7 @@ pub mod generated;
 pub mod install;
 pub mod licences;
 pub mod man;
+pub mod packages;
 mod roff;
 pub mod schema;
 mod tree;

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use virt_hooks_contract::Catalogue;
 use xtask::install::Installation;
-use xtask::{Error, Target, completions, generated, install, man};
+use xtask::packages::Packaging;
+use xtask::{Error, Target, completions, generated, install, man, packages};
 
 /// What is derived from the sources.
 #[derive(Parser)]
@@ -36,6 +37,8 @@ enum Task {
     Generated(Generated),
     /// Put everything into its place; "make install" builds first
     Install(Install),
+    /// Make packages of everything; "make packages" builds first
+    Packages(Packages),
 }
 
 #[derive(Args)]
@@ -60,6 +63,22 @@ struct Install {
     /// Directory with the executables; may be repeated, the first that has one counts
     #[arg(long = "bin-dir", required = true)]
     bin_dirs: Vec<PathBuf>,
+}
+
+#[derive(Args)]
+struct Packages {
+    /// Directory to write to
+    #[arg(long, default_value = "target/packages")]
+    out: PathBuf,
+    /// Sign with this key of gpg
+    #[arg(long)]
+    sign: Option<String>,
+    /// Directory with the executables; may be repeated, the first that has one counts
+    #[arg(long = "bin-dir", required = true)]
+    bin_dirs: Vec<PathBuf>,
+    /// Seconds since 1970: the time of everything inside
+    #[arg(long)]
+    epoch: u32,
 }
 
 fn main() -> ExitCode {
@@ -97,6 +116,10 @@ fn run(task: Task) -> Result<String, Error> {
         Task::Generated(_) => generated::check().map(|()| "generated files are up to date\n".to_owned()),
         Task::Install(i) => install::install(
             &Installation { destdir: Path::new(&i.destdir), prefix: &i.prefix, bin_dirs: &i.bin_dirs },
+            &catalogue,
+        ),
+        Task::Packages(p) => packages::packages(
+            &Packaging { out: &p.out, bin_dirs: &p.bin_dirs, time: p.epoch, sign: p.sign.as_deref() },
             &catalogue,
         ),
     }

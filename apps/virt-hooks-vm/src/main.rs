@@ -4,6 +4,7 @@
 //! `virt-hooks vm …` becomes this program, with the same arguments.
 #![forbid(unsafe_code)]
 
+mod devices;
 mod report;
 mod screen;
 mod verbs;
@@ -33,5 +34,13 @@ fn run(environ: &Environ, streams: &mut Streams<'_>) -> Result<u8, Failure> {
         VmCommand::Start(start) => verbs::start(start, host, streams),
         VmCommand::Destroy(destroy) => verbs::destroy(destroy, host, streams),
         VmCommand::List(list) => verbs::list(list, host, streams),
+        VmCommand::NicPlug(plug) => devices::nic_plug(plug, host, streams),
+        VmCommand::NicUnplug(unplug) => devices::nic_unplug(unplug, host, streams),
+        VmCommand::NicUpdate(update) => devices::nic_update(update, host, streams),
+        VmCommand::DiskPlug(plug) => devices::disk_plug(plug, host, streams),
+        VmCommand::DiskUnplug(unplug) => devices::disk_unplug(unplug, host, streams),
+        VmCommand::MemoryPlug(plug) => devices::memory_plug(plug, host, streams),
+        VmCommand::SetCpus(set) => devices::set_cpus(set, host, streams),
+        VmCommand::SetTicket(set) => devices::set_ticket(set, host, streams),
     }
 }

@@ -10,7 +10,7 @@ use virt_hooks_contract::Report;
 /// One operation on a VM.
 #[derive(Debug, Serialize)]
 pub(crate) struct Operation {
-    /// `start` or `destroy`.
+    /// The verb, such as `start` or `nic-plug`.
     pub(crate) verb: &'static str,
     /// `done`, `vetoed` or `failed`.
     pub(crate) result: &'static str,

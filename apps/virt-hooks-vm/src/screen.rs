@@ -9,17 +9,22 @@ use virt_hooks_agent::Watch;
 use virt_hooks_contract::{Failure, Point};
 use virt_hooks_engine::{Hook, Observer, Outcome, Run};
 
+/// How long a step may take before its watcher hears that it goes on.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Writes to standard error what happens as it happens.
 pub(crate) struct Screen {
     look: Look,
     with_diffs: bool,
     chain: Chain<'static>,
     step: Option<Instant>,
+    /// What was last said of how long the step takes already.
+    said: Duration,
 }
 
 impl Screen {
     pub(crate) fn new(look: Look, with_diffs: bool) -> Self {
-        Self { look, with_diffs, chain: chain("", look, with_diffs), step: None }
+        Self { look, with_diffs, chain: chain("", look, with_diffs), step: None, said: Duration::ZERO }
     }
 
     fn say(text: &str) {
@@ -59,7 +64,16 @@ impl Watch for Screen {
 
     fn step(&mut self, what: &str) {
         self.step = Some(Instant::now());
+        self.said = Duration::ZERO;
         Self::say(&format!("{} ... ", render::printable(what)));
+    }
+
+    fn step_running(&mut self, elapsed: Duration) {
+        // Twice as long each time, at least: a wait of half a minute is worth a handful of words.
+        if elapsed >= PATIENCE && elapsed >= self.said * 2 {
+            self.said = elapsed;
+            Self::say(&format!("{} s ... ", elapsed.as_secs()));
+        }
     }
 
     fn step_done(&mut self) {

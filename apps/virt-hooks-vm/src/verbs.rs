@@ -94,7 +94,7 @@ pub(crate) fn list(list: &VmList, host: Host, streams: &mut Streams<'_>) -> Resu
 }
 
 /// Writes the record, and turns an error into ours.
-fn finish(
+pub(crate) fn finish(
     verb: &'static str,
     report: &Destined,
     error: Option<Error>,
@@ -127,7 +127,9 @@ fn finish(
 fn failure(error: &Error) -> Failure {
     let code = match error {
         Error::Veto { .. } | Error::Flags { .. } => exit::command::VETO,
-        Error::Refused { .. } => exit::command::REFUSED,
+        Error::Refused { .. } | Error::NotRestored { .. } | Error::NotReleased { .. } => {
+            exit::command::REFUSED
+        }
         _ => exit::command::UNUSABLE,
     };
     let hint = error.hint().map(|h| format!("; {h}")).unwrap_or_default();
@@ -135,7 +137,7 @@ fn failure(error: &Error) -> Failure {
 }
 
 /// Properties of a VM are kept in its XML, which is text.
-fn text(property: &Property) -> Result<(String, String), Failure> {
+pub(crate) fn text(property: &Property) -> Result<(String, String), Failure> {
     match String::from_utf8(property.value.clone()) {
         Ok(value) => Ok((property.name.clone(), value)),
         Err(_) => Err(Failure::usage(format!("-p {}: the value is not UTF-8", property.name))),

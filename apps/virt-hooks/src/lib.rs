@@ -17,6 +17,7 @@ pub mod history;
 mod interrupt;
 mod list;
 mod new;
+mod package;
 pub mod payload;
 mod points;
 pub mod render;
@@ -53,6 +54,7 @@ pub fn run(environ: &Environ, streams: &mut Streams<'_>) -> u8 {
             Command::Check(check) => check::run(check, &cli.locations, environ, streams),
             Command::Try(it) => r#try::run(it, &cli.locations, environ, streams),
             Command::Test(test) => test::run(test, &cli.locations, environ, streams),
+            Command::Package(package) => package::run(package, &cli.locations, environ, streams),
             Command::Vm(_) => vm::hand_over(environ),
         },
         Err(failure) => Err(failure),
@@ -88,9 +90,7 @@ impl Locations {
     pub fn host_with_warnings(&self, environ: &Environ, streams: &mut Streams<'_>) -> Result<Host, Failure> {
         let host = self.host(environ)?;
         for warning in &host.warnings {
-            let word = render::paint("warning", render::Style::Odd, streams.errors_look);
-            let line = format!("{word}: {}\n", render::printable(warning));
-            streams.say(&line);
+            streams.warn(warning);
         }
         Ok(host)
     }

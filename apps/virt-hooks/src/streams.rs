@@ -3,6 +3,7 @@
 
 use crate::environ::Environ;
 use crate::failure::Failure;
+use crate::render;
 use std::io::{self, ErrorKind, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
 
@@ -77,5 +78,11 @@ impl Streams<'_> {
     pub fn say(&mut self, text: &str) {
         // There is no place left to complain to.
         let _ = self.errors.write_all(text.as_bytes());
+    }
+
+    /// Says something that keeps nothing from being done, in one line.
+    pub fn warn(&mut self, what: &str) {
+        let word = render::paint("warning", render::Style::Odd, self.errors_look);
+        self.say(&format!("{word}: {}\n", render::printable(what)));
     }
 }

@@ -2,7 +2,9 @@
 //! A connection, an engine, and where things lie.
 
 use crate::Error;
+use crate::devices::PendingRemovals;
 use std::path::PathBuf;
+use std::sync::Arc;
 use virt_hooks_contract::Catalogue;
 use virt_hooks_engine::{Engine, Host};
 use virt_hooks_libvirt::Connection;
@@ -13,6 +15,7 @@ pub struct Driver {
     pub(crate) engine: Engine,
     pub(crate) catalogue: Catalogue,
     pub(crate) launch_flags_dir: PathBuf,
+    pub(crate) removals: Arc<PendingRemovals>,
 }
 
 impl Driver {
@@ -28,6 +31,7 @@ impl Driver {
             engine,
             catalogue: host.catalogue,
             launch_flags_dir: host.launch_flags_dir,
+            removals: Arc::default(),
         })
     }
 }

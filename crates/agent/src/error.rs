@@ -98,6 +98,53 @@ pub enum Error {
     /// Another operation on this VM is under way.
     #[error("another operation on VM {0} is under way: wait for its end and try again")]
     Busy(String),
+    /// The XML of a device cannot be used.
+    #[error("device XML: {0}")]
+    DeviceXml(String),
+    /// The VM has no such device.
+    #[error("VM {vm} has no {kind} \"{which}\"{known}")]
+    NoDevice {
+        /// The VM.
+        vm: String,
+        /// What was looked for: `interface`, `disk`.
+        kind: &'static str,
+        /// Its alias, address or target, as it was given.
+        which: String,
+        /// Those it has.
+        known: String,
+    },
+    /// The guest did not let go of a device.
+    #[error("{operation} {vm}: {device}: {why}")]
+    NotReleased {
+        /// What was to happen.
+        operation: &'static str,
+        /// The VM.
+        vm: String,
+        /// The device.
+        device: String,
+        /// `the guest did not let go within 30 s, and may do so later`.
+        why: String,
+    },
+    /// A device is neither as it was nor as it was to be.
+    #[error("{operation} {vm}: {}; the earlier configuration could not be restored: {restore}", source.message)]
+    NotRestored {
+        /// What was to happen.
+        operation: &'static str,
+        /// The VM.
+        vm: String,
+        /// Why it did not.
+        source: Box<virt_hooks_libvirt::Error>,
+        /// What libvirt said to the earlier configuration.
+        restore: String,
+    },
+    /// The ticket cannot be used.
+    #[error("set ticket of VM {vm}: {problem}")]
+    Ticket {
+        /// The VM.
+        vm: String,
+        /// What is wrong. Never the ticket itself.
+        problem: String,
+    },
     /// A file of ours cannot be used.
     #[error("{doing} {}: {source}", path.display())]
     File {
@@ -127,7 +174,9 @@ impl Error {
                 "libvirt itself cannot reach another of its daemons: start that, such as with \
                  `systemctl start virtnetworkd.socket` for networks",
             ),
-            Self::Refused { source, .. } | Self::Lost { source, .. } => source.hint(),
+            Self::Refused { source, .. } | Self::Lost { source, .. } | Self::NotRestored { source, .. } => {
+                source.hint()
+            }
             _ => None,
         }
     }

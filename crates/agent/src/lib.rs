@@ -11,11 +11,16 @@
 //! Custom properties live in the domain XML itself, so that whatever happens to a VM later finds them:
 //! `properties` reads VDSM's metadata and our own, and writes our own.
 //!
+//! What changes a VM that runs, and its devices, is in `devices`; what hooks may make of the disks of one that is
+//! about to run is in `disks`.
+//!
 //! To add a verb: a module beside `start` and `destroy` with one function of [`Driver`], made of the steps
 //! that `occasion` and `machine` offer.
 #![forbid(unsafe_code)]
 
 mod destroy;
+mod devices;
+mod disks;
 mod driver;
 mod error;
 mod identity;
@@ -28,6 +33,10 @@ mod start;
 mod watch;
 
 pub use destroy::{DestroyRequest, Destroyed};
+pub use devices::{
+    Changed, CpusRequest, Graphics, MemoryModule, NicChange, NicUpdate, PlugRequest, Ticket, TicketRequest,
+    UnplugRequest, WhenConnected,
+};
 pub use driver::Driver;
 pub use error::Error;
 pub use list::Listed;

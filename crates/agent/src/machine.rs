@@ -3,7 +3,7 @@
 
 use crate::Error;
 use crate::identity::{canonical_uuid, random_uuid};
-use crate::properties::{self, DeviceEntry};
+use crate::properties;
 use virt_hooks_domxml::{Document, Element, NewElement};
 use virt_hooks_engine::{CustomProperties, Vm};
 
@@ -14,17 +14,17 @@ pub(crate) struct Machine {
     pub(crate) vm: Vm,
 }
 
-/// A device with custom properties, as it stands in a domain XML.
+/// A device as it stands in a domain XML, with its custom properties.
 pub(crate) struct CustomDevice {
-    element: Element,
-    entry: DeviceEntry,
+    pub(crate) element: Element,
+    properties: CustomProperties,
     /// What to call it: its alias, else its kind and address.
     pub(crate) label: String,
 }
 
 impl CustomDevice {
     pub(crate) fn properties(&self) -> &CustomProperties {
-        &self.entry.properties
+        &self.properties
     }
 }
 
@@ -86,50 +86,35 @@ impl Machine {
         self.doc
             .children(devices)
             .filter_map(|element| {
-                let mut about = entries.iter().filter(|e| e.is_about(&self.doc, element));
-                let mut entry = about.next()?.clone();
-                // VDSM's entry and ours for one device: ours comes last and wins.
-                for more in about {
-                    for (name, value) in more.properties.iter() {
-                        entry.properties.set(name, value.to_vec());
-                    }
-                }
-                Some(CustomDevice { element, entry, label: self.label(element) })
+                let properties = properties::about(&entries, &self.doc, element)?;
+                Some(CustomDevice { element, properties, label: label(&self.doc, element) })
             })
             .collect()
     }
 
-    fn label(&self, device: Element) -> String {
-        let kind = self.doc.local_name(device);
-        let below =
-            |child, attribute| self.doc.child(device, child).and_then(|c| self.doc.attribute(c, attribute));
-        match below("alias", "name").or_else(|| below("mac", "address")).or_else(|| below("target", "dev")) {
-            Some(which) => format!("{kind} {which}"),
-            None => kind.to_owned(),
-        }
+    /// The devices of a kind, such as `interface`, in document order, with what properties they have.
+    pub(crate) fn devices(&self, kind: &str) -> Vec<CustomDevice> {
+        let entries = properties::of_devices(&self.doc);
+        let all = self.doc.devices(kind).into_iter();
+        all.map(|element| CustomDevice {
+            element,
+            properties: properties::about(&entries, &self.doc, element).unwrap_or_default(),
+            label: label(&self.doc, element),
+        })
+        .collect()
+    }
+
+    pub(crate) fn doc(&self) -> &Document {
+        &self.doc
+    }
+
+    pub(crate) fn doc_mut(&mut self) -> &mut Document {
+        &mut self.doc
     }
 
     /// The XML of one device as a document of its own: with the namespaces it takes from around it.
     pub(crate) fn device_xml(&self, device: &CustomDevice) -> String {
-        let source = self.doc.source(device.element);
-        let mut prefixes: Vec<&str> = std::iter::once(device.element)
-            .chain(self.doc.descendants(device.element))
-            .flat_map(|e| self.doc.attributes(e).map(|(n, _)| n).chain(std::iter::once(self.doc.name(e))))
-            .filter_map(|name| name.split_once(':').map(|(prefix, _)| prefix))
-            .filter(|p| *p != "xml" && !source.contains(&format!("xmlns:{p}=")))
-            .collect();
-        prefixes.sort_unstable();
-        prefixes.dedup();
-        let declarations: String = prefixes
-            .into_iter()
-            .filter_map(|p| {
-                self.doc
-                    .lookup_prefix(device.element, p)
-                    .map(|uri| format!(" xmlns:{p}=\"{}\"", escaped(&uri)))
-            })
-            .collect();
-        let name_end = 1 + self.doc.name(device.element).len();
-        format!("{}{declarations}{}", &source[..name_end], &source[name_end..])
+        standalone(&self.doc, device.element)
     }
 
     /// Puts what hooks made of a device in its place (C30: where it stood, not at the end).
@@ -139,6 +124,35 @@ impl Machine {
             .map(drop)
             .map_err(|e| Error::Xml(format!("cannot take {} from its hooks: {e}", device.label)))
     }
+}
+
+/// What to call a device: its kind, with its alias, else its address.
+pub(crate) fn label(doc: &Document, device: Element) -> String {
+    let kind = doc.local_name(device);
+    let below = |child, attribute| doc.child(device, child).and_then(|c| doc.attribute(c, attribute));
+    match below("alias", "name").or_else(|| below("mac", "address")).or_else(|| below("target", "dev")) {
+        Some(which) => format!("{kind} {which}"),
+        None => kind.to_owned(),
+    }
+}
+
+/// The XML of one element as a document of its own: with the namespaces it takes from around it.
+pub(crate) fn standalone(doc: &Document, element: Element) -> String {
+    let source = doc.source(element);
+    let mut prefixes: Vec<&str> = std::iter::once(element)
+        .chain(doc.descendants(element))
+        .flat_map(|e| doc.attributes(e).map(|(n, _)| n).chain(std::iter::once(doc.name(e))))
+        .filter_map(|name| name.split_once(':').map(|(prefix, _)| prefix))
+        .filter(|p| *p != "xml" && !source.contains(&format!("xmlns:{p}=")))
+        .collect();
+    prefixes.sort_unstable();
+    prefixes.dedup();
+    let declarations: String = prefixes
+        .into_iter()
+        .filter_map(|p| doc.lookup_prefix(element, p).map(|uri| format!(" xmlns:{p}=\"{}\"", escaped(&uri))))
+        .collect();
+    let name_end = 1 + doc.name(element).len();
+    format!("{}{declarations}{}", &source[..name_end], &source[name_end..])
 }
 
 fn escaped(value: &str) -> String {

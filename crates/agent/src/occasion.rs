@@ -28,10 +28,23 @@ pub(crate) struct Occasion<'a> {
     pub(crate) watch: &'a mut dyn Watch,
 }
 
+/// What an event is about, beside its VM.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct About<'a> {
+    /// What to call the device, for who watches.
+    pub(crate) device: Option<&'a str>,
+    /// Custom properties of the device, or parameters of the call.
+    pub(crate) parameters: Option<&'a CustomProperties>,
+    /// What a failing hook does, where not what the point says.
+    pub(crate) failure: Option<Failure>,
+    /// Variables of this point alone.
+    pub(crate) variables: &'a [(&'static str, &'a str)],
+}
+
 impl Occasion<'_> {
     /// Fires a point about the VM.
     pub(crate) fn fire(&mut self, name: &str, payload: &str) -> Outcome {
-        self.fire_with(name, payload, None, None, None)
+        self.fire_about(name, payload, About::default())
     }
 
     /// Fires a point about a device. `failure` is what a failing hook does, where not what the point says.
@@ -42,17 +55,13 @@ impl Occasion<'_> {
         device: &CustomDevice,
         failure: Option<Failure>,
     ) -> Outcome {
-        self.fire_with(name, payload, Some(&device.label), Some(device.properties()), failure)
+        let (device, parameters) = (Some(device.label.as_str()), Some(device.properties()));
+        self.fire_about(name, payload, About { device, parameters, failure, ..About::default() })
     }
 
-    fn fire_with(
-        &mut self,
-        name: &str,
-        payload: &str,
-        device: Option<&str>,
-        parameters: Option<&CustomProperties>,
-        failure: Option<Failure>,
-    ) -> Outcome {
+    /// Fires a point.
+    pub(crate) fn fire_about(&mut self, name: &str, payload: &str, about: About<'_>) -> Outcome {
+        let About { device, parameters, failure, variables } = about;
         let unknown;
         let point = match self.driver.catalogue.get(name) {
             Some(p) => p,
@@ -65,6 +74,7 @@ impl Occasion<'_> {
         let event = Event {
             vm: Some(&self.vm),
             parameters,
+            variables,
             reason: Some(self.reason),
             launch_flags: self.launch_flags.as_deref().map(Path::new),
             timeout: self.timeout,

@@ -17,7 +17,7 @@ use virt_hooks_engine::CustomProperties;
 
 /// The namespace of our metadata.
 pub const NAMESPACE: &str = "http://virt-hooks.io/vm/1.0";
-const PREFIX: &str = "virt-hooks";
+pub(crate) const PREFIX: &str = "virt-hooks";
 
 /// A `device` entry: which device is meant, and its properties.
 #[derive(Clone, Debug)]
@@ -43,22 +43,39 @@ pub(crate) fn of_devices(doc: &Document) -> Vec<DeviceEntry> {
     for (vm, uri) in vms(doc) {
         for device in doc.children(vm).filter(|&d| doc.is_in(d, uri, "device")) {
             let Some(custom) = doc.child_in(device, uri, "custom") else { continue };
-            let text = |name| {
-                doc.attribute(device, name).map(std::borrow::Cow::into_owned).filter(|v| !v.is_empty())
-            };
-            entries.push(DeviceEntry {
-                alias: text("alias"),
-                mac: text("mac_address"),
-                name: text("name"),
-                kind: text("devtype"),
-                properties: listed(doc, custom, uri).into_iter().collect(),
-            });
+            let properties = listed(doc, custom, uri).into_iter().collect();
+            entries.push(DeviceEntry { properties, ..DeviceEntry::which(doc, device) });
         }
     }
     entries
 }
 
+/// The properties of a device; `None` where no entry is about it. VDSM's entry comes before ours, which wins.
+pub(crate) fn about(entries: &[DeviceEntry], doc: &Document, device: Element) -> Option<CustomProperties> {
+    let mut about = entries.iter().filter(|e| e.is_about(doc, device));
+    let mut properties = about.next()?.properties.clone();
+    for more in about {
+        for (name, value) in more.properties.iter() {
+            properties.set(name, value.to_vec());
+        }
+    }
+    Some(properties)
+}
+
 impl DeviceEntry {
+    /// Which device a `device` element of the metadata means; without its properties.
+    pub(crate) fn which(doc: &Document, entry: Element) -> Self {
+        let text =
+            |name| doc.attribute(entry, name).map(std::borrow::Cow::into_owned).filter(|v| !v.is_empty());
+        Self {
+            alias: text("alias"),
+            mac: text("mac_address"),
+            name: text("name"),
+            kind: text("devtype"),
+            properties: CustomProperties::default(),
+        }
+    }
+
     /// Whether this entry is about `device`: by alias; else by MAC address; else by kind and target name.
     pub(crate) fn is_about(&self, doc: &Document, device: Element) -> bool {
         let below = |child: &str, attribute: &str| {

@@ -188,6 +188,7 @@ impl Driver {
 impl Occasion<'_> {
     /// Up to the running VM. On the way `machine` follows what hooks do, so that clean-up sees it.
     fn launch(&mut self, machine: &mut Machine, flags: &LaunchFlags) -> Result<Domain, Error> {
+        self.prepare_disks(machine, "start")?;
         // The handles of the others stay good when one is replaced.
         for device in machine.custom_devices() {
             let outcome =

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Who wants to know how an operation goes.
 
+use std::time::Duration;
 use virt_hooks_contract::Point;
 use virt_hooks_engine::{Observer, Outcome};
 
@@ -20,6 +21,11 @@ pub trait Watch: Observer {
     /// A step other than hooks begins, such as `start VM web1`. It may take seconds.
     fn step(&mut self, what: &str) {
         let _ = what;
+    }
+
+    /// The step that began last goes on, `elapsed` after it began. Told of steps that wait, every second or so.
+    fn step_running(&mut self, elapsed: Duration) {
+        let _ = elapsed;
     }
 
     /// The step that began last is over.

@@ -85,6 +85,7 @@ pub(crate) fn build(
     owned.extend(event.reason.and_then(|r| own(env::REASON, r.as_bytes())));
     owned.extend(own(env::ATTEMPT, attempt.as_bytes()));
     owned.extend(event.launch_flags.and_then(|p| own(env::LAUNCH_FLAGS, p.as_os_str().as_bytes())));
+    owned.extend(event.variables.iter().filter_map(|(name, value)| own(name, value.as_bytes())));
     for (name, value) in &owned {
         set.insert(name, (Source::Engine, value));
     }

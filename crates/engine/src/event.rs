@@ -151,6 +151,8 @@ pub struct Event<'a> {
     /// Parameters of this call: custom properties of the device, `FROM_SNAPSHOT`, those of a ticket. A
     /// custom property of the VM with the same name wins, as under VDSM (E14).
     pub parameters: Option<&'a CustomProperties>,
+    /// Variables of the driver's own at this point, such as `_hook_cpus`. No property can set or hide them.
+    pub variables: &'a [(&'static str, &'a str)],
     /// Why the operation happens, for `_hook_reason`.
     pub reason: Option<&'a str>,
     /// Which attempt this is, from 1, for `_hook_attempt`.
@@ -176,6 +178,7 @@ impl<'a> Event<'a> {
             payload: payload.into(),
             vm: None,
             parameters: None,
+            variables: &[],
             reason: None,
             attempt: 1,
             launch_flags: None,

@@ -6,6 +6,7 @@ use std::fmt;
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::devices;
 use crate::domain::Domain;
 use crate::error::{Error, ErrorKind};
 use crate::events::{Subscription, on_close, on_lifecycle};
@@ -37,7 +38,7 @@ struct Inner {
 #[derive(Default)]
 struct Events {
     subscriptions: usize,
-    callback: c_int,
+    callbacks: Vec<c_int>,
 }
 
 // SAFETY: libvirt documents connections as usable from many threads at once; the other fields are
@@ -199,7 +200,8 @@ impl Connection {
         self.domain(CALL, "", made)
     }
 
-    /// Tells of every change in the life of every VM from now on, and of the loss of the connection.
+    /// Tells of every change in the life of every VM from now on, of devices that come and go, and of the
+    /// loss of the connection.
     ///
     /// # Errors
     /// [`ErrorKind::Unreachable`] if the connection is lost.
@@ -235,7 +237,9 @@ impl Connection {
                     None,
                 )
             };
-            events.callback = self.library().check("subscribe to events of", self.uri(), callback)?;
+            let callback = self.library().check("subscribe to events of", self.uri(), callback)?;
+            events.callbacks = vec![callback];
+            events.callbacks.extend(devices::start_events(self));
         }
         events.subscriptions += 1;
         Ok(())
@@ -247,14 +251,16 @@ impl Connection {
         events.subscriptions -= 1;
         if events.subscriptions == 0 {
             let deregister = self.library().functions.virConnectDomainEventDeregisterAny;
-            // SAFETY: the connection is open and the number is the one its registration returned. A
-            // failure means that the connection is lost, and its callbacks with it.
-            unsafe { deregister(self.as_ptr(), events.callback) };
+            for callback in std::mem::take(&mut events.callbacks) {
+                // SAFETY: the connection is open and the number is the one its registration returned. A
+                // failure means that the connection is lost, and its callbacks with it.
+                unsafe { deregister(self.as_ptr(), callback) };
+            }
         }
     }
 
     fn events(&self) -> MutexGuard<'_, Events> {
-        // Both numbers change together, after the calls that could fail.
+        // The fields change together, after the calls that could fail.
         self.0.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

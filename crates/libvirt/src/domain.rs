@@ -257,7 +257,7 @@ impl Domain {
         };
     }
 
-    fn check(
+    pub(crate) fn check(
         &self,
         call: &'static str,
         function: impl FnOnce(*mut VirDomain) -> c_int,

@@ -7,6 +7,7 @@ use std::sync::mpsc::{Iter, Receiver, RecvError, RecvTimeoutError, TryRecvError}
 use std::time::Duration;
 
 use crate::connection::Connection;
+use crate::devices::DeviceEvent;
 use crate::error::Error;
 use crate::ffi::{UUID_STRING_BUFLEN, VirConnect, VirDomain};
 use crate::library::Libvirt;
@@ -19,6 +20,8 @@ use crate::types::numbered;
 pub enum Event {
     /// A VM changed.
     Lifecycle(LifecycleEvent),
+    /// A device of a running VM came or went.
+    Device(DeviceEvent),
     /// The connection is lost. Nothing comes after this: open a new connection, subscribe there, and
     /// list the VMs to learn what was missed. Only connections to a daemon can end this way.
     Closed(CloseReason),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! libvirt's C interface, as far as it is used: types, numbers and the table of functions.
 //!
-//! Every function here exists since libvirt 1.2 or earlier.
+//! Every function here exists since libvirt 1.2 or earlier, but for `virDomainDetachDeviceAlias` (4.4, of 2018).
 
 use std::ffi::{c_char, c_int, c_uint, c_ulong, c_ulonglong, c_void};
 
@@ -48,10 +48,18 @@ pub(crate) type ErrorCallback = unsafe extern "C" fn(*mut c_void, *mut VirError)
 pub(crate) type CloseCallback = unsafe extern "C" fn(*mut VirConnect, c_int, *mut c_void);
 pub(crate) type LifecycleCallback =
     unsafe extern "C" fn(*mut VirConnect, *mut VirDomain, c_int, c_int, *mut c_void) -> c_int;
+pub(crate) type DeviceCallback =
+    unsafe extern "C" fn(*mut VirConnect, *mut VirDomain, *const c_char, *mut c_void);
 pub(crate) type FreeCallback = unsafe extern "C" fn(*mut c_void);
 
 /// `VIR_DOMAIN_EVENT_ID_LIFECYCLE`: the callback has the type [`LifecycleCallback`].
 pub(crate) const EVENT_ID_LIFECYCLE: c_int = 0;
+/// `VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED`: the callback has the type [`DeviceCallback`].
+pub(crate) const EVENT_ID_DEVICE_REMOVED: c_int = 15;
+/// `VIR_DOMAIN_EVENT_ID_DEVICE_ADDED`: as above.
+pub(crate) const EVENT_ID_DEVICE_ADDED: c_int = 19;
+/// `VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED`: as above.
+pub(crate) const EVENT_ID_DEVICE_REMOVAL_FAILED: c_int = 22;
 /// `VIR_DOMAIN_METADATA_ELEMENT`: an XML element of its own namespace.
 pub(crate) const METADATA_ELEMENT: c_int = 2;
 /// `VIR_UUID_STRING_BUFLEN`: 36 characters and the NUL.
@@ -130,4 +138,9 @@ functions! {
     virDomainMemoryStats(*mut VirDomain, *mut VirDomainMemoryStat, c_uint, c_uint) -> c_int;
     virDomainGetMetadata(*mut VirDomain, c_int, *const c_char, c_uint) -> *mut c_char;
     virDomainSetMetadata(*mut VirDomain, c_int, *const c_char, *const c_char, *const c_char, c_uint) -> c_int;
+
+    virDomainAttachDeviceFlags(*mut VirDomain, *const c_char, c_uint) -> c_int;
+    virDomainDetachDeviceAlias(*mut VirDomain, *const c_char, c_uint) -> c_int;
+    virDomainUpdateDeviceFlags(*mut VirDomain, *const c_char, c_uint) -> c_int;
+    virDomainSetVcpusFlags(*mut VirDomain, c_uint, c_uint) -> c_int;
 }

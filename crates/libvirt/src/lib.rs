@@ -32,6 +32,7 @@
 //!   event for a dropped subscription or connection finds nobody under its number and is discarded.
 
 mod connection;
+mod devices;
 mod domain;
 mod error;
 mod events;
@@ -41,6 +42,7 @@ mod registry;
 mod types;
 
 pub use connection::{Connection, DomainInfo};
+pub use devices::{DeviceChange, DeviceEvent};
 pub use domain::Domain;
 pub use error::{Error, ErrorKind};
 pub use events::{

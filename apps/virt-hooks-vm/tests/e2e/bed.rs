@@ -205,6 +205,12 @@ impl Bed {
         Running::of(&mut self.command_of(Path::new(env!("CARGO_BIN_EXE_virt-hooks-vm")), &all))
     }
 
+    /// Starts a VM and waits until its guest is up, and hears what it is asked.
+    pub(crate) fn run_guest(&self, name: &str, xml: &str) -> Result {
+        self.vm(&["start", "--xml", &self.file(&format!("{name}.xml"), xml)?])?.expect(0);
+        Ok(self.host.as_ref().expect("a host with VMs").wait_for_guest(name, PATIENCE)?)
+    }
+
     /// The state of a VM as `vm list` says it; `None` where there is no such VM.
     pub(crate) fn state(&self, name: &str) -> Result<Option<String>> {
         let done = self.vm(&["list", "--format", "json"])?.expect(0);

@@ -37,6 +37,7 @@ const QEMU_IMG: &str = "/usr/bin/qemu-img";
 /// What a test of bundled hooks misses, beside QEMU and libvirt: one word and one line.
 pub(crate) fn missing(needs: Needs) -> Option<(String, String)> {
     let (apart, images) = match needs {
+        Needs::DaemonSpice => return no_spice(),
         Needs::Bundled | Needs::BundledSpice => (false, false),
         Needs::BundledApart => (true, false),
         Needs::BundledImages => (true, true),
@@ -57,10 +58,12 @@ pub(crate) fn missing(needs: Needs) -> Option<(String, String)> {
     if images && !Path::new(QEMU_IMG).is_file() {
         return not("qemu-img", format!("{QEMU_IMG} is missing; install qemu-utils"));
     }
-    if needs == Needs::BundledSpice && !has_spice() {
-        return not("spice", "QEMU has no SPICE; install qemu-system-modules-spice".to_owned());
-    }
-    None
+    if needs == Needs::BundledSpice { no_spice() } else { None }
+}
+
+fn no_spice() -> Option<(String, String)> {
+    let line = "QEMU has no SPICE; install qemu-system-modules-spice".to_owned();
+    (!has_spice()).then(|| ("spice".to_owned(), line))
 }
 
 fn runs(program: &str, arguments: &[&str]) -> bool {

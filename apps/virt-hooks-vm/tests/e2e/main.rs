@@ -10,14 +10,19 @@ mod bundled;
 mod demo;
 mod destroying;
 mod devices;
+mod drives;
 mod errors;
 mod interrupts;
 mod launch_flags;
 mod life;
+mod memory_and_cpus;
+mod nics;
 mod refusals;
 mod secrets;
 mod stored;
+mod tickets;
 mod traces;
+mod unplugging;
 mod vetoes;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -37,6 +42,8 @@ enum Needs {
     Qemu,
     /// All that, a libvirt daemon, and the right to start it.
     Daemon,
+    /// All that, and a QEMU with SPICE.
+    DaemonSpice,
     /// The embedded driver, and the `virt-hooks` command beside the executable that is tested.
     Command,
     /// All that the demo needs.
@@ -88,7 +95,7 @@ impl Needs {
             | Self::BundledApart
             | Self::BundledImages
             | Self::BundledSpice => requirements().err()?,
-            Self::Daemon => Daemon::requirements().err()?,
+            Self::Daemon | Self::DaemonSpice => Daemon::requirements().err()?,
         };
         let first = missing.things.first().map(|thing| thing.what.replace(' ', "_")).unwrap_or_default();
         Some((first, missing.to_string()))
@@ -124,6 +131,7 @@ fn main() {
         Needs::Library,
         Needs::Qemu,
         Needs::Daemon,
+        Needs::DaemonSpice,
         Needs::Command,
         Needs::Demo,
         Needs::Bundled,
@@ -150,6 +158,11 @@ fn main() {
         interrupts::TESTS,
         destroying::TESTS,
         secrets::TESTS,
+        drives::TESTS,
+        memory_and_cpus::TESTS,
+        nics::TESTS,
+        tickets::TESTS,
+        unplugging::TESTS,
     ];
     let trials = tests.into_iter().flatten().map(|test| {
         let name = test.name.split_once("::").map_or(test.name, |(_, name)| name);

@@ -135,6 +135,6 @@ fn a_restarted_daemon_is_asked_before_the_clean_up() -> Result {
 }
 
 /// A hook's words that say it has come so far, and then wait for the file `go`.
-fn wait_at(file: &str, bed: &Bed) -> String {
+pub(crate) fn wait_at(file: &str, bed: &Bed) -> String {
     format!("cd '{}'; : >{file}; until [ -e go ]; do sleep 0.01; done", bed.root().display())
 }

@@ -25,7 +25,7 @@ impl Seen {
 /// The body of a hook that notes what it sees in a directory.
 pub(crate) fn spy(directory: &Path) -> String {
     format!(
-        "set -e\ncd '{}'\nn=$(ls | wc -l)\nenv -0 >$n.env\ncp \"$_hook_domxml\" $n.xml\n\
+        "set -e\ncd '{}'\nn=$(ls | wc -l)\nenv -0 >$n.env\ncp \"${{_hook_domxml:-$_hook_json}}\" $n.xml\n\
          echo \"$_hook_point\" >$n.point",
         directory.display()
     )

@@ -7,12 +7,14 @@ mod fire;
 mod history;
 mod list;
 mod new;
+mod package;
 mod parse;
 mod points;
 mod test;
 mod r#try;
 mod values;
 mod vm;
+mod vm_devices;
 
 pub use check::{Check, CheckTarget};
 pub use doctor::Doctor;
@@ -20,12 +22,17 @@ pub use fire::{Checking, Fire, Kind, OnFailure};
 pub use history::History;
 pub use list::List;
 pub use new::{Lang, New, NewCommand, NewHook, NewPoint};
+pub use package::{Package, PackageFormat};
 pub use parse::{Parsed, parse};
 pub use points::Points;
 pub use test::Test;
 pub use r#try::Try;
 pub use values::{Place, Property, Uuid, custom_properties};
 pub use vm::{Vm, VmCommand, VmDestroy, VmList, VmStart};
+pub use vm_devices::{
+    Connected, Console, HookTime, Link, VmChange, VmMemoryPlug, VmNicUpdate, VmPlug, VmSetCpus, VmSetTicket,
+    VmUnplug,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -93,6 +100,8 @@ pub enum Command {
     Try(Box<Try>),
     /// Run the cases of hook packages
     Test(Test),
+    /// Make an rpm, deb or tar file of a hook's directory
+    Package(Package),
     /// Start and stop virtual machines, hooks included
     Vm(Vm),
 }

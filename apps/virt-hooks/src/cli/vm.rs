@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `vm`: the grammar only. The verbs need libvirt and are in an executable of their own.
 
-use super::{Format, Place, Property};
+use super::{Format, Place, Property, VmMemoryPlug, VmNicUpdate, VmPlug, VmSetCpus, VmSetTicket, VmUnplug};
 use clap::{Args, Subcommand};
 use std::time::Duration;
 use virt_hooks_contract::parse_duration;
@@ -23,6 +23,22 @@ pub enum VmCommand {
     Destroy(VmDestroy),
     /// Show the VMs libvirt knows
     List(VmList),
+    /// Plug a network interface into a running VM, hooks included
+    NicPlug(VmPlug),
+    /// Unplug a network interface from a running VM, and wait until the guest lets go
+    NicUnplug(VmUnplug),
+    /// Change a network interface of a running VM
+    NicUpdate(Box<VmNicUpdate>),
+    /// Plug a disk into a running VM
+    DiskPlug(VmPlug),
+    /// Unplug a disk from a running VM, and wait until the guest lets go
+    DiskUnplug(VmUnplug),
+    /// Plug memory into a running VM
+    MemoryPlug(VmMemoryPlug),
+    /// Change the number of virtual CPUs of a running VM
+    SetCpus(VmSetCpus),
+    /// Set the password of a running VM's console, read from a file or standard input
+    SetTicket(VmSetTicket),
 }
 
 /// Starts a VM.

@@ -12,6 +12,7 @@ mod history;
 mod list;
 mod new;
 mod output;
+mod package;
 mod points;
 mod surroundings;
 mod test;

@@ -55,3 +55,15 @@ fn it_is_found_in_path() {
     let done = case.variable("PATH", path).says("vm list").run().ended(7);
     assert_eq!(done.stdout, "vm\nlist\n");
 }
+
+#[test]
+fn changes_of_a_running_vm_are_checked_without_it() {
+    let says = |line: &str| installed().says(line).run().refused(2).to_owned();
+    assert!(says("vm nic-plug web1").contains("--xml <FILE|->"));
+    assert!(says("vm nic-update web1 net0").contains("not provided"));
+    assert!(says("vm nic-update web1 net0 --link up --xml x.xml").contains("cannot be used with"));
+    assert!(says("vm memory-plug web1 --size 1000000").contains("give whole MiB, such as 512MiB"));
+    assert!(says("vm set-cpus web1 0").contains("0 is not in 1.."));
+    // Nobody gets into the habit of giving a password where every process can read it.
+    assert!(says("vm set-ticket web1 s3cret").contains("unexpected argument"));
+}

@@ -18,6 +18,7 @@ fn fire(
     let event = Event {
         vm,
         parameters,
+        variables: &[("_hook_cpus", "4")],
         reason: Some("test"),
         attempt: 3,
         launch_flags: Some(Path::new("/run/flags")),
@@ -42,7 +43,11 @@ fn later_wins_in_vdsms_order() {
     bed.settings
         .environment
         .extend([(b"b".to_vec(), b"engine".to_vec()), (b"c".to_vec(), b"engine".to_vec())]);
-    let vm = Vm { id: UUID.into(), name: None, properties: properties(&[("c", "vm"), ("vmId", "vm")]) };
+    let vm = Vm {
+        id: UUID.into(),
+        name: None,
+        properties: properties(&[("c", "vm"), ("vmId", "vm"), ("_hook_cpus", "9")]),
+    };
     let (o, env) = fire(
         &bed,
         "before_nic_hotplug",
@@ -51,7 +56,7 @@ fn later_wins_in_vdsms_order() {
         Some(&properties(&[("b", "device"), ("c", "device")])),
     );
     assert_eq!((env["a"].as_str(), env["b"].as_str(), env["c"].as_str()), ("engine", "device", "vm"));
-    assert_eq!(env["vmId"], UUID);
+    assert_eq!((env["vmId"].as_str(), env["_hook_cpus"].as_str()), (UUID, "4"));
     assert!(o.warnings.iter().any(|w| w.contains("\"c\" of the VM takes the place")), "{:?}", o.warnings);
 }
 
@@ -63,6 +68,7 @@ fn extra_variables_and_payload_path() {
     assert_eq!(env["_hook_event_id"], o.event_id);
     assert_eq!((env["_hook_reason"].as_str(), env["_hook_attempt"].as_str()), ("test", "3"));
     assert_eq!(env["_hook_launch_flags"], "/run/flags");
+    assert_eq!(env["_hook_cpus"], "4", "a variable of the driver's");
     assert!(Path::new(&env["_hook_domxml"]).starts_with(bed.path("run")));
     assert!(!env.contains_key("_hook_json") && !env.contains_key("vmId") && !env.contains_key("PYTHONPATH"));
 }

@@ -1,0 +1,439 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What rpm, dpkg and their linters say of the packages: of every bundled hook, and of one with everything in it.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Output};
+use virt_hooks_package::build::layout::{Package, RustHooks, plan};
+use virt_hooks_package::build::{Format, Parcel, write};
+
+/// Half a year before this was written: neither tool likes packages from the future.
+const TIME: u32 = 1_764_000_000;
+
+/// What rpmlint's words are about that is not wrong here, and why.
+const FINE_FOR_RPM: &[&str] = &[
+    "no-signature",               // these are not signed
+    "no-url-tag",                 // a package need not have one
+    "invalid-license",            // Debian's rpmlint comes without a list of licences
+    "only-non-binary-in-usr-lib", // units and rules belong there
+    "dangling-relative-symlink",  // into the package that is required
+    "files-duplicate",            // recorded cases where a hook changes nothing
+    "non-readable",               // rules of sudo
+    "files-duplicated-waste",     // the same
+    "no-dependency-on",           // it takes -net and -dev at the end of a name for languages
+    "zero-length",                // recorded cases without a payload
+    "no-documentation",           // a package need not have any
+    "non-executable-script",      // a case's script that is run by the name of its interpreter
+];
+/// The same of lintian.
+const FINE_FOR_DEB: &[&str] = &[
+    "non-standard-file-perm", // rules of sudo
+    "non-standard-executable-perm",
+    "script-not-executable", // as above
+];
+
+fn main() -> ExitCode {
+    let trial = |name: &str, tools: &[&str], test: fn() -> Result<(), Failed>| {
+        let missing: Vec<&&str> = tools.iter().filter(|t| !has(t)).collect();
+        let why = match missing.first() {
+            Some(tool) if **tool == "root" => " (skipped: this needs root)".to_owned(),
+            Some(tool) => format!(" (skipped: {tool} is not installed)"),
+            None => String::new(),
+        };
+        Trial::test(format!("{name}{why}"), test).with_ignored_flag(!missing.is_empty())
+    };
+    let trials = vec![
+        trial("rpm_finds_the_right_files_and_digests", &["rpm"], rpm_lists),
+        trial("dpkg_finds_the_right_files", &["dpkg-deb"], deb_lists),
+        trial("rpmlint_is_content", &["rpmlint"], rpmlint),
+        trial("lintian_is_content", &["lintian"], lintian),
+        trial("rpm_installs_and_removes_without_a_trace", &["rpm", "root", "ldd"], rpm_installs),
+        trial("dpkg_installs_and_removes_without_a_trace", &["dpkg", "root", "ldd"], dpkg_installs),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn has(tool: &str) -> bool {
+    if tool == "root" {
+        return rustix::process::geteuid().is_root();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(tool).is_file())
+}
+
+/// Runs a tool, and gives what it said where it ended well.
+fn run(command: &mut Command) -> Result<String, Failed> {
+    let Output { status, stdout, stderr } = command.env("LC_ALL", "C.UTF-8").env("TZ", "UTC").output()?;
+    let said = String::from_utf8_lossy(&stdout).into_owned();
+    if status.success() {
+        return Ok(said);
+    }
+    Err(format!("{command:?}: {status}\n{said}{}", String::from_utf8_lossy(&stderr)).into())
+}
+
+/// A made package and what should be in it.
+struct Made {
+    file: PathBuf,
+    files: BTreeSet<String>,
+}
+
+/// The bundled hooks, and one package that has everything a manifest knows.
+fn make(format: Format, out: &Path) -> Result<Vec<Made>, Failed> {
+    let hooks = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../hooks");
+    let mut packages = Vec::new();
+    for entry in fs::read_dir(&hooks)? {
+        let dir = entry?.path();
+        if dir.join("hook.toml").is_file() {
+            packages.push((Package::open(&dir)?, RustHooks::Bundled));
+        }
+    }
+    if packages.len() < 20 {
+        return Err(format!("only {} bundled hooks", packages.len()).into());
+    }
+    packages.push((everything(&out.join("sources"))?, RustHooks::Refused));
+    packages
+        .iter()
+        .map(|(package, rust)| {
+            let parcel = Parcel::of(package, *rust, TIME)?;
+            let file = write(&parcel, format, &out.join("packages"), None)?.package;
+            let files = plan(package, *rust)?.iter().map(|e| e.target.to_str().unwrap().to_owned()).collect();
+            Ok(Made { file, files })
+        })
+        .collect()
+}
+
+fn everything(dir: &Path) -> Result<Package, Failed> {
+    let manifest = r#"manifest = 1
+name = "every_thing"
+version = "1.2.3~rc1"
+summary = "Have everything a manifest knows"
+description = """
+A hook with a unit, a user, rules and drop-ins; for tests. This is one paragraph that is longer than a line may be.
+
+And here is another one."""
+licence = "MIT"
+maintainer = "Ada <ada@hooks.example.org>"
+url = "https://hooks.example.org/every-thing"
+engine = "0.1"
+conflicts = ["no_thing"]
+
+[packages]
+rpm = ["qemu-img"]
+deb = ["qemu-utils"]
+
+[[point]]
+name = "before_vm_start"
+order = 50
+
+[[file]]
+source = "unit"
+target = "/usr/lib/systemd/system/every-thing.service"
+
+[[file]]
+source = "users"
+target = "/usr/lib/sysusers.d/every-thing.conf"
+
+[[file]]
+source = "files"
+target = "/usr/lib/tmpfiles.d/every-thing.conf"
+
+[[file]]
+source = "rules"
+target = "/usr/lib/udev/rules.d/60-every-thing.rules"
+
+[[file]]
+source = "sudo"
+target = "/etc/sudoers.d/50_every_thing"
+"#;
+    fs::create_dir_all(dir)?;
+    let write = |name: &str, content: &str| fs::write(dir.join(name), content);
+    write("hook.toml", manifest)?;
+    write("README.md", "# every_thing\n")?;
+    write("before_vm_start.sh", "#!/bin/sh\nexit 0\n")?;
+    write(
+        "unit",
+        "[Unit]\nDescription=Everything\nDocumentation=https://hooks.example.org/\n\n[Service]\n\
+         ExecStart=/bin/true\n\n[Install]\nWantedBy=multi-user.target\n",
+    )?;
+    write("users", "u every-thing - \"Everything\"\n")?;
+    write("files", "d /run/every-thing 0755 root root -\n")?;
+    write("rules", "# none yet\n")?;
+    write("sudo", "# none yet\n")?;
+    Ok(Package::open(dir)?)
+}
+
+fn rpm_lists() -> Result<(), Failed> {
+    let dir = tempfile::tempdir()?;
+    for made in make(Format::Rpm, dir.path())? {
+        let said = run(Command::new("rpm").args(["-K", "--nosignature"]).arg(&made.file))?;
+        if !said.contains("digests OK") {
+            return Err(said.into());
+        }
+        let said = run(Command::new("rpm").args(["-qp", "--qf", "[%{FILENAMES}\\n]"]).arg(&made.file))?;
+        same(&said.lines().map(str::to_owned).collect(), &made.files, &made.file)?;
+        let owners = run(Command::new("rpm")
+            .args(["-qp", "--qf", "[%{FILEUSERNAME}:%{FILEGROUPNAME}\\n]"])
+            .arg(&made.file))?;
+        if owners.lines().any(|l| l != "root:root") {
+            return Err(format!("{}: {owners}", made.file.display()).into());
+        }
+    }
+    let whole = dir.path().join("packages/virt-hook-every-thing-1.2.3~rc1-1.noarch.rpm");
+    let ask = |what: &[&str]| run(Command::new("rpm").arg("-qp").args(what).arg(&whole));
+    for needed in
+        ["virt-hooks >= 0.1", "qemu-img", "sudo", "/bin/sh", "config(virt-hook-every-thing) = 1.2.3~rc1-1"]
+    {
+        holds(&ask(&["--requires"])?, needed)?;
+    }
+    holds(&ask(&["--conflicts"])?, "virt-hook-no-thing")?;
+    holds(&ask(&["--configfiles"])?, "/etc/sudoers.d/50_every_thing")?;
+    holds(&ask(&["--docfiles"])?, "README.md")?;
+    let scripts = ask(&["--scripts"])?;
+    for step in [
+        "systemd-sysusers",
+        "systemd-tmpfiles",
+        "udevadm control",
+        "daemon-reload",
+        "preset every-thing.service",
+    ] {
+        holds(&scripts, step)?;
+    }
+    holds(
+        &ask(&["--qf", "%{VERSION} %{LICENSE} %{URL} %{PACKAGER} %{SUMMARY}"])?,
+        "1.2.3~rc1 MIT https://hooks.example.org/every-thing Ada <ada@hooks.example.org> Have everything a manifest knows",
+    )?;
+    holds(&ask(&["-lv"])?, "-r--r-----    1 root     root                       11")
+}
+
+fn deb_lists() -> Result<(), Failed> {
+    let dir = tempfile::tempdir()?;
+    for made in make(Format::Deb, dir.path())? {
+        let said = run(Command::new("dpkg-deb").arg("-c").arg(&made.file))?;
+        let mut listed = BTreeSet::new();
+        for line in said.lines() {
+            let mut words = line.split_whitespace();
+            if words.nth(1) != Some("root/root") {
+                return Err(line.to_owned().into());
+            }
+            let place = words.nth(3).unwrap().trim_start_matches('.').trim_end_matches('/');
+            listed.insert(place.to_owned());
+        }
+        let mut expected = made.files.clone();
+        let name = run(Command::new("dpkg-deb").arg("-f").arg(&made.file).arg("Package"))?;
+        for document in ["copyright", "changelog.gz"] {
+            expected.insert(format!("/usr/share/doc/{}/{document}", name.trim()));
+        }
+        for place in expected.clone() {
+            expected.extend(
+                Path::new(&place).ancestors().map(|a| a.to_str().unwrap().trim_end_matches('/').to_owned()),
+            );
+        }
+        same(&listed, &expected, &made.file)?;
+    }
+    let whole = dir.path().join("packages/virt-hook-every-thing_1.2.3~rc1_all.deb");
+    let control = run(Command::new("dpkg-deb").arg("-f").arg(&whole))?;
+    for field in [
+        "Depends: qemu-utils, sudo, virt-hooks (>= 0.1)",
+        "Conflicts: virt-hook-no-thing",
+        "Maintainer: Ada <ada@hooks.example.org>",
+        "Homepage: https://hooks.example.org/every-thing",
+        " .\n And here is another one.",
+    ] {
+        holds(&control, field)?;
+    }
+    let scripts = run(Command::new("dpkg-deb").arg("-I").arg(&whole).args([
+        "postinst",
+        "prerm",
+        "postrm",
+        "conffiles",
+    ]))?;
+    for step in [
+        "systemd-sysusers",
+        "deb-systemd-helper enable",
+        "deb-systemd-invoke stop",
+        "/etc/sudoers.d/50_every_thing",
+    ] {
+        holds(&scripts, step)?;
+    }
+    // The sums are those of the files.
+    let root = dir.path().join("root");
+    run(Command::new("dpkg-deb").arg("-R").args([&whole, &root]))?;
+    run(Command::new("md5sum").args(["--check", "--strict", "--quiet", "DEBIAN/md5sums"]).current_dir(&root))
+        .map(drop)
+}
+
+fn same(listed: &BTreeSet<String>, expected: &BTreeSet<String>, file: &Path) -> Result<(), Failed> {
+    let odd: Vec<&String> = listed.symmetric_difference(expected).take(9).collect();
+    if odd.is_empty() { Ok(()) } else { Err(format!("{}: {odd:?}", file.display()).into()) }
+}
+
+fn holds(text: &str, part: &str) -> Result<(), Failed> {
+    if text.contains(part) { Ok(()) } else { Err(format!("no \"{part}\" in:\n{text}").into()) }
+}
+
+/// Lines that begin a complaint which is not among those that are fine.
+fn complaints(said: &str, fine: &[&str]) -> Result<(), Failed> {
+    let is_complaint =
+        |l: &&str| l.contains(": E: ") || l.contains(": W: ") || l.starts_with("E: ") || l.starts_with("W: ");
+    let is_fine = |l: &&str| fine.iter().any(|f| l.split_whitespace().any(|w| w == *f));
+    let wrong: Vec<&str> = said.lines().filter(is_complaint).filter(|l| !is_fine(l)).collect();
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n").into()) }
+}
+
+fn rpmlint() -> Result<(), Failed> {
+    let dir = tempfile::tempdir()?;
+    let files: Vec<PathBuf> = make(Format::Rpm, dir.path())?.into_iter().map(|m| m.file).collect();
+    // It ends badly when it complains, and words decide here whether it may.
+    let said = Command::new("rpmlint").args(&files).output()?;
+    let said = String::from_utf8_lossy(&said.stdout);
+    holds(&said, &format!("{} packages and 0 specfiles checked", files.len()))?;
+    complaints(&said, FINE_FOR_RPM)
+}
+
+fn lintian() -> Result<(), Failed> {
+    let dir = tempfile::tempdir()?;
+    let files: Vec<PathBuf> = make(Format::Deb, dir.path())?.into_iter().map(|m| m.file).collect();
+    let said =
+        Command::new("lintian").args(["--allow-root", "--no-tag-display-limit"]).args(&files).output()?;
+    let errors = String::from_utf8_lossy(&said.stderr);
+    if !matches!(said.status.code(), Some(0 | 2)) {
+        return Err(errors.into_owned().into());
+    }
+    complaints(&String::from_utf8_lossy(&said.stdout), FINE_FOR_DEB)
+}
+
+/// A root for scripts to run in: a shell and what it needs.
+fn root(dir: &Path) -> Result<PathBuf, Failed> {
+    let root = dir.join("root");
+    let mut files = vec![PathBuf::from("/bin/sh")];
+    for word in run(Command::new("ldd").arg("/bin/sh"))?.split_whitespace().filter(|w| w.starts_with('/')) {
+        files.push(PathBuf::from(word));
+    }
+    for file in files {
+        let place = root.join(file.strip_prefix("/")?);
+        fs::create_dir_all(place.parent().unwrap())?;
+        fs::copy(&file, place)?;
+    }
+    Ok(root)
+}
+
+/// Every place in a root but those of the tool's own records.
+fn places(root: &Path, own: &[&str]) -> Result<BTreeSet<String>, Failed> {
+    fn walk(root: &Path, dir: &Path, own: &[&str], found: &mut BTreeSet<String>) -> std::io::Result<()> {
+        for entry in fs::read_dir(dir)? {
+            let path = entry?.path();
+            let place = format!("/{}", path.strip_prefix(root).unwrap_or(&path).display());
+            if own.contains(&&*place) {
+                continue;
+            }
+            found.insert(place);
+            if path.symlink_metadata()?.is_dir() {
+                walk(root, &path, own, found)?;
+            }
+        }
+        Ok(())
+    }
+    let mut found = BTreeSet::new();
+    walk(root, root, own, &mut found)?;
+    Ok(found)
+}
+
+fn rpm_installs() -> Result<(), Failed> {
+    let dir = tempfile::tempdir()?;
+    let root = root(dir.path())?;
+    // Directories of the distribution's, and its records.
+    for place in [
+        "etc/sudoers.d",
+        "usr/lib/systemd/system",
+        "usr/lib/systemd/system-preset",
+        "usr/lib/udev/rules.d",
+        "usr/lib/sysusers.d",
+        "usr/lib/tmpfiles.d",
+        "etc/modprobe.d",
+        "usr/libexec",
+        "usr/share",
+        "tmp",
+        "var/tmp",
+        "var/lib/rpm",
+    ] {
+        fs::create_dir_all(root.join(place))?;
+    }
+    let own = ["/var/lib/rpm"];
+    let before = places(&root, &own)?;
+    let rpm = || {
+        let mut rpm = Command::new("rpm");
+        rpm.arg("--root").arg(&root).args(["--dbpath", "/var/lib/rpm"]);
+        rpm
+    };
+    let made = make(Format::Rpm, dir.path())?;
+    let files: Vec<&PathBuf> = made.iter().map(|m| &m.file).collect();
+    run(rpm().args(["-i", "--nodeps", "--nosignature"]).args(&files))?;
+    let there = places(&root, &own)?;
+    let missing: Vec<&String> = made.iter().flat_map(|m| &m.files).filter(|f| !there.contains(*f)).collect();
+    if !missing.is_empty() {
+        return Err(format!("not installed: {missing:?}").into());
+    }
+    let names = run(rpm().args(["-qa", "--qf", "%{NAME}\\n"]))?;
+    let names: Vec<&str> = names.lines().collect();
+    if names.len() != made.len() {
+        return Err(format!("installed: {names:?}").into());
+    }
+    // Each file is as it was packed: size, mode, digest, owner, time.
+    run(rpm().args(["-V", "--nodeps"]).args(&names))?;
+    run(rpm().args(["-e", "--nodeps"]).args(&names))?;
+    same(&places(&root, &own)?, &before, &root)
+}
+
+fn dpkg_installs() -> Result<(), Failed> {
+    let dir = tempfile::tempdir()?;
+    let root = root(dir.path())?;
+    for place in ["etc/sudoers.d", "var/lib/dpkg/info", "var/lib/dpkg/updates", "var/log"] {
+        fs::create_dir_all(root.join(place))?;
+    }
+    fs::write(root.join("var/lib/dpkg/status"), "")?;
+    let own = ["/var/lib/dpkg", "/var/log"];
+    let before = places(&root, &own)?;
+    let dpkg = || {
+        let mut dpkg = Command::new("dpkg");
+        dpkg.arg(format!("--root={}", root.display())).args([
+            "--force-depends",
+            "--force-unsafe-io",
+            "--force-bad-path",
+        ]);
+        dpkg
+    };
+    let made = make(Format::Deb, dir.path())?;
+    run(dpkg().arg("-i").args(made.iter().map(|m| &m.file)))?;
+    let there = places(&root, &own)?;
+    let missing: Vec<&String> = made.iter().flat_map(|m| &m.files).filter(|f| !there.contains(*f)).collect();
+    if !missing.is_empty() {
+        return Err(format!("not installed: {missing:?}").into());
+    }
+    let names = run(Command::new("dpkg-query").arg(format!("--root={}", root.display())).args([
+        "-W",
+        "-f",
+        "${Package}\\n",
+    ]))?;
+    let names: Vec<&str> = names.lines().collect();
+    let wrong = run(dpkg().arg("-V"))?;
+    if names.len() != made.len() || !wrong.is_empty() {
+        return Err(format!("installed: {names:?}\n{wrong}").into());
+    }
+    // What the administrator may have changed stays until it is purged.
+    run(dpkg().arg("-r").args(&names))?;
+    if !root.join("etc/sudoers.d/50_every_thing").is_file() {
+        return Err("removed a configuration file".into());
+    }
+    run(dpkg().arg("-P").args(&names))?;
+    let mut after = places(&root, &own)?;
+    // dpkg keeps a directory that it has not made itself, and here it made all.
+    let mut before = before;
+    for place in ["/etc", "/etc/sudoers.d"] {
+        after.remove(place);
+        before.remove(place);
+    }
+    same(&after, &before, &root)
+}
