@@ -45,9 +45,9 @@ pub(crate) fn run(
     let look = if on_output { streams.output_look } else { streams.errors_look };
     let text = words(&results, test.verbose, seconds, look);
     if on_output {
-        streams.print(text.as_bytes())?
+        streams.print(text.as_bytes())?;
     } else {
-        streams.say(&text)
+        streams.say(&text);
     }
     if let Some(to) = to {
         to.write(junit(&results).as_bytes(), streams)?;

@@ -11,7 +11,7 @@ use virt_hooks_engine::{MANIFEST, is_backup};
 /// Extensions of files that have to be built before they run.
 const BUILT_FROM: &[&str] = &["rs", "go", "c"];
 /// The source of a package whose points share one.
-const SHARED: &str = "hook";
+const SHARED: &str = "hook.rs";
 
 /// A package's directory.
 #[derive(Clone, Debug)]
@@ -53,6 +53,8 @@ pub enum Code {
     NotBuilt(PathBuf, &'static str),
     /// There is no file for it.
     Missing(PathBuf),
+    /// These could both be it.
+    Ambiguous(PathBuf, PathBuf),
     /// The manifest names a file outside of the package.
     Outside(String),
 }
@@ -75,7 +77,7 @@ impl PackageDir {
     }
 
     /// What the hook at a point is made of: the file its manifest names; else the one named after the point, with any
-    /// extension; else `hook`, which several points share.
+    /// extension, where what is built goes before its source; else `hook.rs`, which several points share.
     pub fn code(&self, point: &ManifestPoint) -> Code {
         if let Some(source) = &point.source {
             let inside = Path::new(source).components().all(|c| matches!(c, Component::Normal(_)));
@@ -89,9 +91,17 @@ impl PackageDir {
                 None => Code::Missing(path),
             };
         }
-        match self.named(&point.name).or_else(|| self.named(SHARED)) {
-            Some(path) => code_of(path),
-            None => Code::Missing(self.dir.join(&point.name)),
+        let is_source = |path: &&PathBuf| matches!(code_of((*path).clone()), Code::Source(_));
+        let named = self.named(&point.name);
+        let mut runs = named.iter().filter(|p| !is_source(p));
+        match (runs.next(), runs.next()) {
+            (Some(one), Some(other)) => Code::Ambiguous(one.clone(), other.clone()),
+            (Some(one), None) => Code::Runs(one.clone()),
+            (None, _) => {
+                let shared = Some(self.dir.join(SHARED)).filter(|path| path.is_file());
+                let source = named.into_iter().next().or(shared);
+                source.map_or_else(|| Code::Missing(self.dir.join(&point.name)), Code::Source)
+            }
         }
     }
 
@@ -105,21 +115,17 @@ impl PackageDir {
         }
     }
 
-    /// The regular file of this name, or with an extension behind it.
-    fn named(&self, name: &str) -> Option<PathBuf> {
-        let plain = self.dir.join(name);
-        if plain.is_file() {
-            return Some(plain);
-        }
-        let with_extension = |file: &&PathBuf| {
+    /// The regular files of this name, with an extension or without.
+    fn named(&self, name: &str) -> Vec<PathBuf> {
+        let fits = |file: &PathBuf| {
             let whole = file.file_name().unwrap_or_default();
-            let is_code = whole != MANIFEST && file.extension().is_some_and(|e| e != "md");
-            is_code
-                && file.file_stem() == Some(OsStr::new(name))
+            let parts = whole.to_string_lossy();
+            parts.split('.').next() == Some(name)
+                && file.extension().is_none_or(|e| e != "md")
                 && !is_backup(whole.as_bytes())
                 && file.is_file()
         };
-        self.files().iter().find(with_extension).cloned()
+        self.files().into_iter().filter(fits).collect()
     }
 
     /// The entries of the directory, by name.
@@ -197,6 +203,7 @@ mod tests {
             Code::Source(p) => Code::Source(short(p)),
             Code::NotBuilt(p, how) => Code::NotBuilt(short(p), how),
             Code::Missing(p) => Code::Missing(short(p)),
+            Code::Ambiguous(a, b) => Code::Ambiguous(short(a), short(b)),
             outside @ Code::Outside(_) => outside,
         }
     }
@@ -205,7 +212,15 @@ mod tests {
     fn a_hook_is_the_file_named_after_its_point() {
         assert_eq!(code(START, &["before_vm_start.py"]), Code::Runs("before_vm_start.py".into()));
         assert_eq!(code(START, &["before_vm_start.rs"]), Code::Source("before_vm_start.rs".into()));
-        assert_eq!(code(START, &["hook.sh"]), Code::Runs("hook.sh".into()));
+        assert_eq!(code(START, &["hook.rs"]), Code::Source("hook.rs".into()));
+        assert_eq!(
+            code(START, &["before_vm_start", "before_vm_start.rs"]),
+            Code::Runs("before_vm_start".into())
+        );
+        assert_eq!(
+            code(START, &["before_vm_start.py", "before_vm_start.sh"]),
+            Code::Ambiguous("before_vm_start.py".into(), "before_vm_start.sh".into())
+        );
         assert_eq!(code(START, &["before_vm_start.sh~", "hook.md"]), Code::Missing("before_vm_start".into()));
     }
 

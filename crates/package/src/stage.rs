@@ -49,6 +49,16 @@ pub enum StageError {
         /// The point.
         point: String,
     },
+    /// Two files for one point.
+    #[error("{} and {} could both be the hook at {point}: name one as source", one.display(), other.display())]
+    Ambiguous {
+        /// One file.
+        one: PathBuf,
+        /// Another.
+        other: PathBuf,
+        /// The point.
+        point: String,
+    },
     /// A file outside of the package.
     #[error(
         "source \"{0}\" of {1} is not a file of the package: name one without \"/\" in front and without \"..\""
@@ -117,6 +127,9 @@ impl Stage {
                 (Code::NotBuilt(path, how), None) => return Err(StageError::NotBuilt { path, how }),
                 (Code::Missing(path), _) => {
                     return Err(StageError::Missing { path, point: point.name.clone() });
+                }
+                (Code::Ambiguous(one, other), _) => {
+                    return Err(StageError::Ambiguous { one, other, point: point.name.clone() });
                 }
                 (Code::Outside(source), _) => return Err(StageError::Outside(source, point.name.clone())),
             };

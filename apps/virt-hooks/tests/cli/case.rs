@@ -189,3 +189,13 @@ impl Done {
         }
     }
 }
+
+/// Where `hooking` is, in the checkout.
+pub(crate) fn python() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../python")
+}
+
+/// A case that runs one more command in the directory of the one before.
+pub(crate) fn then(done: Done, arguments: &[&str]) -> Done {
+    done.again().variable("VIRT_HOOKS_PYTHON_DIR", python()).arguments(arguments).run()
+}

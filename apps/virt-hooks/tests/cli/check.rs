@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `check`.
 
-use crate::case::{Case, Done};
-use crate::new::then;
+use crate::case::{Case, Done, then};
 
 fn package() -> Done {
     Case::new().says("new hook a --point before_vm_start").run().ended(0)

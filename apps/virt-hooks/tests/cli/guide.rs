@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `docs/writing-hooks.md`: every command in it is run, in its order, in one directory.
 
-use crate::case::Case;
-use crate::new::python;
+use crate::case::{Case, python};
 use std::fs;
 use std::path::Path;
 use std::process::Command;

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `test`.
 
-use crate::case::{Case, Done};
-use crate::new::then;
+use crate::case::{Case, Done, then};
 use std::fs;
 use std::process::Stdio;
 

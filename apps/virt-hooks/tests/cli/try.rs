@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `try`.
 
-use crate::case::Case;
-use crate::new::then;
+use crate::case::{Case, then};
 use std::fs;
 
 #[test]
@@ -90,41 +89,6 @@ fn a_package_is_tried_as_its_manifest_says() {
     assert!(done.stderr.contains("+  <title>Large</title>"), "{}", done.stderr);
     let said = then(done, &["try", "a", "--point", "after_vm_start"]).refused(2);
     assert_eq!(said, "a has no hook at after_vm_start: it has some at before_vm_start");
-}
-
-#[test]
-fn the_result_is_checked_against_libvirts_schema() {
-    let hook = |to: &str| format!("sed -i 's|</name>|</name>{to}|' \"$_hook_domxml\"");
-    let run = |to: &str| {
-        Case::new().executable("h", &hook(to)).says("try h --point before_vm_start").run().ended(0).stderr
-    };
-    let good = run("<title>x</title>");
-    if good.contains("schema: not checked: ") {
-        eprintln!("skipped: {good}");
-        return;
-    }
-    assert!(good.contains("schema: the result is as libvirt's schema allows"), "{good}");
-    let bad = run("<no-such-thing/>");
-    assert!(bad.contains("schema: the result is not as libvirt's schema allows\n    line "), "{bad}");
-}
-
-#[test]
-fn a_vm_that_libvirt_knows() {
-    // The test driver has a VM called "test" and needs no daemon.
-    let virsh = ["/usr/bin/virsh", "/bin/virsh"].iter().any(|p| std::path::Path::new(p).exists());
-    if !virsh {
-        eprintln!("skipped: virsh is not installed here");
-        return;
-    }
-    let run = |vm: &str| {
-        let arguments =
-            ["try", "h", "--point", "before_vm_start", "--connect", "test:///default", "--vm", vm];
-        Case::new().executable("h", "grep '<name>' \"$_hook_domxml\" >&2").arguments(arguments).run()
-    };
-    let done = run("test").ended(0);
-    assert!(done.stderr.contains("<name>test</name>"), "{}", done.stderr);
-    let said = run("nobody").refused(3);
-    assert!(said.starts_with("read the XML of VM nobody: virsh: "), "{said}");
 }
 
 #[test]

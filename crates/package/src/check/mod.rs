@@ -148,6 +148,12 @@ fn hooks(
                 format!("is missing, the hook for {}", hook.name),
                 format!("touch {0} && chmod 755 {0} # and write the hook", quote::path(&path)),
             )),
+            (Code::Ambiguous(one, other), _) => out.push(missing(
+                &one,
+                &hook.name,
+                format!("and {} could both be the hook at {}", other.display(), hook.name),
+                format!("{} # and name one as source", edit(&manifest_path)),
+            )),
             (Code::Outside(source), _) => out.push(missing(
                 &manifest_path,
                 &hook.name,

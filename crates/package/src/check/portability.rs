@@ -318,7 +318,7 @@ fn several_times(package: &PackageDir, host: &Host, program: Option<&Path>, out:
     }
     let options = cases::Options { program, always_twice: true, ..cases::Options::default() };
     // What keeps the cases from running is told elsewhere.
-    let Ok(cases) = Cases::load(&[package.dir.clone()], host, options) else { return };
+    let Ok(cases) = Cases::load(std::slice::from_ref(&package.dir), host, options) else { return };
     for result in cases.run() {
         if let Status::Failed(wrong) = result.status
             && let Some(said) = wrong.iter().find(|w| w.starts_with("run again"))

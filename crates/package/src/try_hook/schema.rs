@@ -3,7 +3,7 @@
 
 use crate::tool::{ask, find};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Where libvirt installs its schemas.
 const SCHEMAS: &[&str] = &["/usr/share/libvirt/schemas", "/usr/local/share/libvirt/schemas"];
@@ -44,7 +44,7 @@ pub fn validate(payload: &[u8]) -> Validity {
     }
 }
 
-fn against(schema: &PathBuf, payload: &[u8]) -> Option<Validity> {
+fn against(schema: &Path, payload: &[u8]) -> Option<Validity> {
     // In a file of its own, that nobody else can read: it may hold secrets.
     let mut file = tempfile::Builder::new().suffix(".xml").tempfile().ok()?;
     file.write_all(payload).ok()?;
@@ -66,23 +66,6 @@ fn against(schema: &PathBuf, payload: &[u8]) -> Option<Validity> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::samples::Sample;
-
-    #[test]
-    fn samples_are_valid_and_nonsense_is_not() {
-        let sample = Sample::named("domain").unwrap().text;
-        match validate(sample.as_bytes()) {
-            Validity::Unknown(why) => eprintln!("skipped: {why}"),
-            valid => {
-                assert_eq!(valid, Validity::Valid);
-                let q35 = Sample::named("domain-q35").unwrap().text;
-                assert_eq!(validate(q35.as_bytes()), Validity::Valid);
-                let bad = sample.replace("<vcpu", "<vvcpu").replace("</vcpu", "</vvcpu");
-                let Validity::Invalid(lines) = validate(bad.as_bytes()) else { panic!("{bad} is valid") };
-                assert!(lines.iter().any(|l| l.contains("vvcpu")), "{lines:?}");
-            }
-        }
-    }
 
     #[test]
     fn what_has_no_schema_is_said() {
