@@ -97,11 +97,6 @@ fn go() {
     });
 }
 
-fn run(command: &mut Command) {
-    let out = command.output().unwrap();
-    assert!(out.status.success(), "{command:?}: {}", String::from_utf8_lossy(&out.stderr));
-}
-
 /// What `check` finds in a package that was changed.
 fn found_in(edit: impl Fn(&Path)) -> Vec<(String, String)> {
     let done = Case::new().says("new hook a --point before_vm_start").run().ended(0);
@@ -131,7 +126,7 @@ fn shellcheck() {
         let text = fs::read_to_string(&script).unwrap();
         fs::write(&script, text.replace("\nset -u\n", "\nset -u\nls ${title:-}/x\n")).unwrap();
     });
-    only(&found, "shellcheck", "line 6: Double quote");
+    only(&found, "shellcheck", "line 7: Double quote");
 }
 
 fn visudo() {
