@@ -23,6 +23,7 @@ mod devices;
 mod disks;
 mod driver;
 mod error;
+mod host;
 mod identity;
 mod list;
 mod lock;
@@ -30,7 +31,7 @@ mod machine;
 mod occasion;
 mod properties;
 mod start;
-mod watch;
+mod vm_stats;
 
 pub use destroy::{DestroyRequest, Destroyed};
 pub use devices::{
@@ -39,7 +40,8 @@ pub use devices::{
 };
 pub use driver::Driver;
 pub use error::Error;
+pub use host::{Inquiry, Sampling};
 pub use list::Listed;
 pub use properties::NAMESPACE;
 pub use start::{Source, StartRequest, Started};
-pub use watch::{Quiet, Watch};
+pub use virt_hooks_engine::{Quiet, Watch};

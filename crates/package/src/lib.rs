@@ -11,6 +11,7 @@ pub mod check;
 pub mod doctor;
 pub mod new;
 pub mod samples;
+pub mod shelf;
 pub mod stage;
 mod tool;
 pub mod try_hook;

@@ -76,15 +76,6 @@ impl Command {
         self
     }
 
-    /// Runs it and waits for it, outside of a hook; a hook uses [`Context::execute`](crate::Context::execute), whose
-    /// commands a test can answer. Its exit status is for the caller to judge.
-    ///
-    /// # Errors
-    /// It cannot be started, or takes too long.
-    pub fn run(&self) -> Result<Output, CommandError> {
-        execute(self)
-    }
-
     /// Program and arguments, without sudo.
     pub fn argv(&self) -> &[OsString] {
         &self.argv
@@ -98,6 +89,15 @@ impl Command {
     /// Whether it is to run as root.
     pub fn is_sudo(&self) -> bool {
         self.sudo
+    }
+
+    /// Runs it, outside of a hook. A hook uses [`Context::execute`](crate::Context::execute), which its tests can
+    /// answer.
+    ///
+    /// # Errors
+    /// [`CommandError`] if it cannot be started or takes too long.
+    pub fn run(&self) -> Result<Output, CommandError> {
+        execute(self)
     }
 
     fn program(&self) -> String {

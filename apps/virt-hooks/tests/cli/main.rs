@@ -14,6 +14,7 @@ mod new;
 mod output;
 mod package;
 mod points;
+mod shelf;
 mod surroundings;
 mod test;
 mod r#try;
