@@ -13,8 +13,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+/// Where a tool is: compilers on this session's `PATH`, all others where the command under test looks.
 fn found(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
+    let path =
+        if matches!(program, "cargo" | "go") { std::env::var_os("PATH")? } else { "/usr/bin:/bin".into() };
     let dirs = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
     dirs.map(|d| d.join(program)).find(|f| f.is_file())
 }
