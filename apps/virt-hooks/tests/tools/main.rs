@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What other tools make and say of hook packages: interpreters and compilers of new ones, checkers of scripts and units,
 //! libvirt's schema, virsh. A test whose tool is not here counts as ignored, with the reason.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and one that is ignored says why"
+)]
 
 #[path = "../cli/case.rs"]
 #[allow(dead_code, reason = "other tests use the rest of it")]
