@@ -5,6 +5,7 @@
 //! people's view and the handling of payloads and results from here.
 #![forbid(unsafe_code)]
 
+mod check;
 pub mod cli;
 pub mod destination;
 mod diff;
@@ -19,6 +20,7 @@ mod interrupt;
 mod libvirt_hook;
 mod list;
 mod mask;
+mod new;
 pub mod operation;
 mod order;
 mod package;
@@ -30,6 +32,8 @@ mod screen;
 mod setup_networks;
 mod shelf;
 mod streams;
+mod test;
+mod r#try;
 mod vm;
 
 pub use environ::Environ;
@@ -64,6 +68,10 @@ pub fn run(environ: &Environ, streams: &mut Streams<'_>) -> u8 {
             Command::List(list) => list::run(list, &cli.locations, environ, streams),
             Command::History(history) => history::run(history, &cli.locations, environ, streams),
             Command::Doctor(doctor) => doctor::run(doctor, &cli.locations, environ, streams),
+            Command::New(new) => new::run(new, &cli.locations, environ, streams),
+            Command::Check(check) => check::run(check, &cli.locations, environ, streams),
+            Command::Try(it) => r#try::run(it, &cli.locations, environ, streams),
+            Command::Test(test) => test::run(test, &cli.locations, environ, streams),
             Command::Package(package) => package::run(package, &cli.locations, environ, streams),
             Command::Install(install) => shelf::install(install, &cli.locations, environ, streams),
             Command::Remove(remove) => shelf::remove(remove, &cli.locations, streams),

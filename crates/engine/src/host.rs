@@ -48,6 +48,8 @@ pub struct Host {
     pub launch_flags_dir: PathBuf,
     /// The configuration file, which need not exist.
     pub config_path: PathBuf,
+    /// The directory of this host's own hook points, which need not exist.
+    pub points_dir: PathBuf,
     /// Whether a start that cannot honour what hooks make of the XML is refused.
     pub require_agent: bool,
     /// Settings of libvirt's own hook script.
@@ -140,7 +142,9 @@ impl Host {
                 .unwrap_or_else(|| at(Path::new(PREFIX).join("share/virt-hooks/packages"))),
         );
         let points = path("VIRT_HOOKS_POINTS_DIR").or_else(|| config.points_dir.clone().map(&at));
-        let catalogue = read_points(&points.clone().unwrap_or_else(|| at(POINTS.into())), points.is_some())?;
+        let points_named = points.is_some();
+        let points_dir = points.unwrap_or_else(|| at(POINTS.into()));
+        let catalogue = read_points(&points_dir, points_named)?;
         let warnings = config
             .points
             .keys()
@@ -165,6 +169,7 @@ impl Host {
                 .or(config.launch_flags_dir)
                 .unwrap_or_else(|| LAUNCH_FLAGS.into()),
             config_path,
+            points_dir,
             require_agent: config.require_agent,
             libvirt_hook: config.libvirt_hook,
             warnings,

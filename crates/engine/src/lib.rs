@@ -54,7 +54,7 @@ mod watch;
 pub use applied::{Applied, AppliedRecords};
 pub use chain::Engine;
 pub use diff::unified_xml;
-pub use discover::{Chain, Hook, SkipReason, Skipped};
+pub use discover::{Chain, Hook, SkipReason, Skipped, is_backup};
 pub use event::{Check, CustomProperties, Document, Event, PropertyValue, Vm, is_readable};
 pub use host::{Host, HostError, Overrides};
 pub use launch_flags::{FlagsError, LaunchFlags};

@@ -1,30 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The grammar of the command line.
 
+mod check;
 mod doctor;
 mod fire;
 mod history;
 mod host;
 mod libvirt_hook;
 mod list;
+mod new;
 mod package;
 mod parse;
 mod points;
 mod shelf;
+mod test;
+mod r#try;
 mod values;
 mod vm;
 mod vm_devices;
 
+pub use check::{Check, CheckTarget};
 pub use doctor::Doctor;
 pub use fire::{Checking, Fire, Kind, OnFailure};
 pub use history::History;
 pub use host::{Backend, Host, HostAsk, HostCommand, HostSetupNetworks, HostStats};
 pub use libvirt_hook::{LibvirtHook, LibvirtHookCommand, SetUp};
 pub use list::{List, Names};
+pub use new::{Lang, New, NewCommand, NewHook, NewPoint};
 pub use package::{Package, PackageFormat};
 pub use parse::{Parsed, parse, parse_as};
 pub use points::Points;
 pub use shelf::{Diff, Disable, Enable, Info, Install, Order, Properties, Remove, Verify};
+pub use test::Test;
+pub use r#try::Try;
 pub use values::{Place, Property, Uuid, custom_properties};
 pub use vm::{Vm, VmApply, VmCommand, VmDestroy, VmList, VmStart, VmStats};
 pub use vm_devices::{
@@ -93,6 +101,14 @@ pub enum Command {
     History(History),
     /// Explain why hooks do not run, or will fail, and what mends it
     Doctor(Doctor),
+    /// Make a hook package, or a hook point of this host
+    New(New),
+    /// Look at hook packages and say what keeps them from working
+    Check(Check),
+    /// Try one hook on a copy of a payload: nothing is changed
+    Try(Box<Try>),
+    /// Run the cases of hook packages
+    Test(Test),
     /// Make an rpm, deb or tar file of a hook's directory
     Package(Package),
     /// Install a hook package: all of it or nothing
