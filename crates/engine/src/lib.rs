@@ -42,6 +42,7 @@ mod plan;
 mod secrets;
 mod select;
 mod settings;
+mod told;
 mod users;
 
 pub use chain::Engine;

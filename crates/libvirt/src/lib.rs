@@ -39,6 +39,7 @@ mod events;
 mod ffi;
 mod library;
 mod registry;
+mod saving;
 mod types;
 
 pub use connection::{Connection, DomainInfo};
@@ -50,4 +51,5 @@ pub use events::{
     Subscription, SuspendReason,
 };
 pub use library::Libvirt;
+pub use saving::SaveFlags;
 pub use types::{Affect, CreateFlags, State, StateInfo, Version, XmlFlags};
