@@ -4,8 +4,10 @@
 //! `virt-hooks vm …` becomes this program, with the same arguments.
 #![forbid(unsafe_code)]
 
+mod agent;
 mod devices;
 mod report;
+mod request;
 mod screen;
 mod verbs;
 
@@ -31,9 +33,6 @@ fn run(environ: &Environ, streams: &mut Streams<'_>) -> Result<u8, Failure> {
     };
     let host = cli.locations.host_with_warnings(environ, streams)?;
     match &vm.command {
-        VmCommand::Start(start) => verbs::start(start, host, streams),
-        VmCommand::Destroy(destroy) => verbs::destroy(destroy, host, streams),
-        VmCommand::List(list) => verbs::list(list, host, streams),
         VmCommand::NicPlug(plug) => devices::nic_plug(plug, host, streams),
         VmCommand::NicUnplug(unplug) => devices::nic_unplug(unplug, host, streams),
         VmCommand::NicUpdate(update) => devices::nic_update(update, host, streams),
@@ -42,5 +41,6 @@ fn run(environ: &Environ, streams: &mut Streams<'_>) -> Result<u8, Failure> {
         VmCommand::MemoryPlug(plug) => devices::memory_plug(plug, host, streams),
         VmCommand::SetCpus(set) => devices::set_cpus(set, host, streams),
         VmCommand::SetTicket(set) => devices::set_ticket(set, host, streams),
+        command => verbs::run(command, host, streams),
     }
 }

@@ -76,6 +76,11 @@ impl Watch for Screen {
         }
     }
 
+    fn warning(&mut self, text: &str) {
+        let word = render::paint("warning", render::Style::Odd, self.look);
+        Self::say(&format!("{word}: {}\n", render::printable(text)));
+    }
+
     fn step_done(&mut self) {
         if let Some(since) = self.step.take() {
             Self::say(&format!("{:.1} ms\n", since.elapsed().as_secs_f64() * 1e3));

@@ -18,28 +18,55 @@
 //! that `occasion` and `machine` offer.
 #![forbid(unsafe_code)]
 
+mod afters;
+mod agent;
+mod desk;
+mod desks;
 mod destroy;
 mod devices;
 mod disks;
 mod driver;
 mod error;
+mod hibernate;
 mod identity;
+mod life;
 mod list;
 mod lock;
 mod machine;
 mod occasion;
+mod pause;
+mod perform;
+mod presence;
 mod properties;
+pub mod protocol;
+mod reconcile;
+mod record;
+mod restore;
+mod scene;
+mod set;
+mod show;
+mod shutdown;
 mod start;
+mod telling;
+pub mod varlink;
 mod watch;
 
+pub use agent::{Agent, Chronicler};
 pub use destroy::{DestroyRequest, Destroyed};
 pub use devices::{
     Changed, CpusRequest, Graphics, MemoryModule, NicChange, NicUpdate, PlugRequest, Ticket, TicketRequest,
     UnplugRequest, WhenConnected,
 };
 pub use driver::Driver;
-pub use error::Error;
+pub use error::{Error, Kind};
+pub use life::Phase;
 pub use list::Listed;
+pub use pause::{Served, VmRequest};
+pub use perform::OPERATIONS;
 pub use properties::NAMESPACE;
+pub use restore::RestoreRequest;
+pub use set::SetRequest;
+pub use show::{Shown, ShownDevice};
 pub use start::{Source, StartRequest, Started};
+pub use telling::{Progress, Teller};
 pub use watch::{Quiet, Watch};

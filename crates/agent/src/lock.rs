@@ -43,6 +43,18 @@ impl VmLock {
     }
 }
 
+/// Removes the locks of processes that were killed. The kernel freed them; their files stayed.
+pub(crate) fn sweep(run_dir: &Path) {
+    let Ok(entries) = fs::read_dir(run_dir.join("vm")) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        if let Some(uuid) = name.to_str().and_then(|name| name.strip_suffix(".lock")) {
+            // One that is held is somebody's.
+            drop(VmLock::take(run_dir, uuid, uuid));
+        }
+    }
+}
+
 impl Drop for VmLock {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
@@ -63,6 +75,15 @@ mod tests {
         drop(held);
         drop(take().unwrap());
         assert_eq!(fs::read_dir(dir.path().join("vm")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn locks_of_the_dead_are_swept_and_held_ones_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = VmLock::take(dir.path(), "held", "web").unwrap();
+        fs::write(dir.path().join("vm/dead.lock"), "").unwrap();
+        sweep(dir.path());
+        assert!(held.path.exists() && !dir.path().join("vm/dead.lock").exists());
     }
 
     #[test]

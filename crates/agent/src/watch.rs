@@ -30,6 +30,11 @@ pub trait Watch: Observer {
 
     /// The step that began last is over.
     fn step_done(&mut self) {}
+
+    /// Something is not as it should be, and the operation goes on all the same; one line.
+    fn warning(&mut self, text: &str) {
+        let _ = text;
+    }
 }
 
 /// Wants to know nothing.

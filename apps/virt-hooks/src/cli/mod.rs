@@ -20,7 +20,10 @@ pub use package::{Package, PackageFormat};
 pub use parse::{Parsed, parse};
 pub use points::Points;
 pub use values::{Place, Property, Uuid, custom_properties};
-pub use vm::{Vm, VmCommand, VmDestroy, VmList, VmStart};
+pub use vm::{
+    Telling, Vm, VmAct, VmCommand, VmCreate, VmDestroy, VmHibernate, VmList, VmRestore, VmSet, VmShow,
+    VmShutdown, VmStart, Whom,
+};
 pub use vm_devices::{
     Connected, Console, HookTime, Link, VmChange, VmMemoryPlug, VmNicUpdate, VmPlug, VmSetCpus, VmSetTicket,
     VmUnplug,
