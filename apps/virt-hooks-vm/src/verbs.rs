@@ -3,13 +3,12 @@
 //! answer to an exit code.
 
 use crate::agent::{Client, Refusal};
-use crate::report::{Destined, Operation};
 use crate::request::Request;
-use crate::screen::Screen;
 use std::os::fd::AsFd;
 use virt_hooks::cli::{Format, Property, VmCommand, VmList, VmShow, Whom};
+use virt_hooks::operation::{Destined, Operation};
 use virt_hooks::render::{Style, Table, paint, printable};
-use virt_hooks::{Failure, Interrupt, Streams, history};
+use virt_hooks::{Failure, Interrupt, Screen, Streams, history};
 use virt_hooks_agent::protocol::{Answer, Parameters};
 use virt_hooks_agent::{Driver, Error, Kind, Listed, Shown};
 use virt_hooks_contract::exit;

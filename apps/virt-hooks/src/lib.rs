@@ -7,27 +7,37 @@
 
 pub mod cli;
 pub mod destination;
+mod diff;
 mod doctor;
 mod dry_run;
 mod environ;
 mod failure;
 mod fire;
 pub mod history;
+mod info;
 mod interrupt;
 mod list;
+mod mask;
+pub mod operation;
+mod order;
 mod package;
 pub mod payload;
 mod points;
+mod properties;
 pub mod render;
+mod screen;
+mod setup_networks;
+mod shelf;
 mod streams;
 mod vm;
 
 pub use environ::Environ;
 pub use failure::Failure;
 pub use interrupt::Interrupt;
+pub use screen::Screen;
 pub use streams::{Look, Streams};
 
-use cli::{Command, Locations, Parsed};
+use cli::{Command, Host as AboutHost, HostCommand, Locations, Parsed};
 use virt_hooks_contract::exit;
 use virt_hooks_engine::{Host, HostError, Overrides};
 
@@ -47,7 +57,19 @@ pub fn run(environ: &Environ, streams: &mut Streams<'_>) -> u8 {
             Command::History(history) => history::run(history, &cli.locations, environ, streams),
             Command::Doctor(doctor) => doctor::run(doctor, &cli.locations, environ, streams),
             Command::Package(package) => package::run(package, &cli.locations, environ, streams),
-            Command::Vm(_) => vm::hand_over(environ),
+            Command::Install(install) => shelf::install(install, &cli.locations, environ, streams),
+            Command::Remove(remove) => shelf::remove(remove, &cli.locations, streams),
+            Command::Enable(enable) => mask::enable(enable, &cli.locations, environ, streams),
+            Command::Disable(disable) => mask::disable(disable, &cli.locations, environ, streams),
+            Command::Info(info) => info::run(info, &cli.locations, environ, streams),
+            Command::Order(order) => order::run(order, &cli.locations, environ, streams),
+            Command::Properties(properties) => properties::run(properties, &cli.locations, environ, streams),
+            Command::Verify(verify) => shelf::verify(verify, &cli.locations, streams),
+            Command::Diff(diff) => diff::run(diff, &cli.locations, environ, streams),
+            Command::Host(AboutHost { command: HostCommand::SetupNetworks(asked) }) => {
+                setup_networks::run(asked, &cli.locations, environ, streams)
+            }
+            Command::Vm(_) | Command::Host(_) => vm::hand_over(environ),
         },
         Err(failure) => Err(failure),
     };
@@ -93,6 +115,7 @@ impl Locations {
             config: self.config.clone(),
             run_dir: self.run_dir.clone(),
             state_dir: self.state_dir.clone(),
+            root: self.root.clone(),
         };
         let mut host = Host::load(overrides, &|name| environ.variable(name))?;
         // Hooks get these as they are, and a hook may change its directory.

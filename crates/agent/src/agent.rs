@@ -23,13 +23,13 @@ use crate::occasion::Occasion;
 use crate::presence::Presence;
 use crate::record::Record;
 use crate::scene::Noting;
-use crate::watch::Watch;
 use std::collections::HashSet;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 use virt_hooks_contract::Report;
 use virt_hooks_engine::Host;
+use virt_hooks_engine::Watch;
 use virt_hooks_libvirt::{Connection, Event, Lifecycle, StopReason, Subscription};
 
 /// How long to wait before libvirt is tried again.

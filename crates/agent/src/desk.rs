@@ -5,12 +5,12 @@
 //! reasons came, whoever fires them. VMs have nothing in common and never wait for each other (C09).
 
 use crate::life::{After, Life, Phase, Step};
-use crate::watch::Watch;
 use std::collections::BTreeSet;
 use std::os::fd::BorrowedFd;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use virt_hooks_engine::Watch;
 use virt_hooks_engine::is_readable;
 use virt_hooks_libvirt::{Event, Lifecycle, Subscription};
 

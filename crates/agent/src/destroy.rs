@@ -6,10 +6,11 @@ use crate::error::Error;
 use crate::life::{After, Step};
 use crate::machine::Machine;
 use crate::occasion::Occasion;
-use crate::watch::Watch;
+
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 use virt_hooks_contract::Report;
+use virt_hooks_engine::Watch;
 use virt_hooks_libvirt::{Domain, XmlFlags};
 
 /// What to destroy, and how.

@@ -8,9 +8,9 @@ use crate::machine::Machine;
 use crate::occasion::Occasion;
 use crate::pause::{Served, VmRequest};
 use crate::scene::{Scene, stands_still};
-use crate::watch::Watch;
 use std::path::Path;
 use virt_hooks_contract::Report;
+use virt_hooks_engine::Watch;
 use virt_hooks_libvirt::{Domain, SaveFlags};
 
 impl Driver {

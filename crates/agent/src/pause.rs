@@ -8,10 +8,10 @@ use crate::life::{After, Step};
 use crate::machine::Machine;
 use crate::occasion::Occasion;
 use crate::scene::{Scene, stands_still};
-use crate::watch::Watch;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 use virt_hooks_contract::Report;
+use virt_hooks_engine::Watch;
 use virt_hooks_libvirt::{Domain, ErrorKind};
 
 /// Which VM an operation is about, and how it is told.

@@ -9,10 +9,10 @@ use crate::protocol::Parameters;
 use crate::restore::RestoreRequest;
 use crate::set::SetRequest;
 use crate::start::{Source, StartRequest};
-use crate::watch::Watch;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 use virt_hooks_contract::Report;
+use virt_hooks_engine::Watch;
 
 /// How long a guest may take to shut down, where nobody says.
 const SHUTDOWN: Duration = Duration::from_secs(30);

@@ -9,9 +9,9 @@ use crate::occasion::Occasion;
 use crate::record::Record;
 use crate::restore::{RESTORE, RESTORE_SNAPSHOT};
 use crate::scene::Noting;
-use crate::watch::Watch;
 use std::path::Path;
 use virt_hooks_contract::Report;
+use virt_hooks_engine::Watch;
 use virt_hooks_libvirt::{ErrorKind, XmlFlags};
 
 /// What a VM's record and libvirt say together.

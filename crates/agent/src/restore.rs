@@ -9,11 +9,11 @@ use crate::machine::Machine;
 use crate::occasion::{About, Occasion};
 use crate::pause::Served;
 use crate::scene::Scene;
-use crate::watch::Watch;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Duration;
 use virt_hooks_contract::Report;
+use virt_hooks_engine::Watch;
 use virt_hooks_libvirt::{Domain, SaveFlags};
 
 /// What to restore, and how.

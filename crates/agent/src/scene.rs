@@ -9,12 +9,12 @@ use crate::lock::VmLock;
 use crate::machine::Machine;
 use crate::occasion::Occasion;
 use crate::record::Notes;
-use crate::watch::Watch;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use virt_hooks_contract::{Point, Report};
+use virt_hooks_engine::Watch;
 use virt_hooks_engine::{Hook, Observer, Outcome, Run, is_readable};
 use virt_hooks_libvirt::{Domain, ErrorKind, State, XmlFlags};
 

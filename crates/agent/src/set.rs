@@ -6,10 +6,10 @@ use crate::error::Error;
 use crate::machine::Machine;
 use crate::pause::Served;
 use crate::properties::{self, NAMESPACE, PREFIX};
-use crate::watch::Watch;
 use virt_hooks_contract::Scope;
 use virt_hooks_contract::env::is_property_name;
 use virt_hooks_domxml::{Document, Element};
+use virt_hooks_engine::Watch;
 use virt_hooks_libvirt::{Affect, Domain, XmlFlags};
 
 /// What to set, and where.

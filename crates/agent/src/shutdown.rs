@@ -5,9 +5,9 @@ use crate::desk::Waited;
 use crate::driver::Driver;
 use crate::error::Error;
 use crate::pause::{Served, VmRequest};
-use crate::watch::Watch;
 use std::time::Duration;
 use virt_hooks_contract::Report;
+use virt_hooks_engine::Watch;
 
 impl Driver {
     /// Asks a VM's guest to shut down, and waits for at most `wait`. The request itself has no points; once the

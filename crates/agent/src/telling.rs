@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! How an operation goes, as messages: from the process that does it to the one that shows it.
 
-use crate::watch::Watch;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
 use virt_hooks_contract::{Failure, Point, Report, RunRecord};
+use virt_hooks_engine::Watch;
 use virt_hooks_engine::{Hook, Observer, Outcome, Run};
 
 /// One thing that happened. Times are in milliseconds.

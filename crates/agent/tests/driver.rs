@@ -24,6 +24,7 @@ fn bed() -> Option<(tempfile::TempDir, Driver)> {
         run_dir: Some(dir.path().join("run")),
         state_dir: Some(dir.path().join("state")),
         config: None,
+        ..Overrides::default()
     };
     let flags = dir.path().join("vdsm").into_os_string();
     let host = Host::load(overrides, &|name| (name == "VIRT_HOOKS_LAUNCH_FLAGS_DIR").then(|| flags.clone()));

@@ -4,7 +4,7 @@
 use crate::discover::{Chain, EmptyDirectories, Hook, discover};
 use crate::environment::{self, Declared};
 use crate::event::{Document, Event};
-use crate::installed::{Checksums, hexadecimal};
+use crate::installed::Checksums;
 use crate::observer::{Observer, Silent};
 use crate::order::arrange;
 use crate::outcome::{Change, Ending, Outcome, Run, Trouble};
@@ -20,7 +20,7 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
-use virt_hooks_contract::{Failure, Point, Verdict};
+use virt_hooks_contract::{Failure, Point, Verdict, hexadecimal};
 use virt_hooks_spawn::{Captured, Credentials, Environment, Launcher, Limits, Status, Tick};
 
 /// How long what the engine says about a run may be.

@@ -32,6 +32,8 @@ pub struct Overrides {
     pub run_dir: Option<PathBuf>,
     /// `--state-dir`.
     pub state_dir: Option<PathBuf>,
+    /// `--root`: an image whose own places are meant, whatever the environment says.
+    pub root: Option<PathBuf>,
 }
 
 /// What is known about a host before the first event.
@@ -98,19 +100,26 @@ impl Host {
         overrides: Overrides,
         variable: &dyn Fn(&str) -> Option<OsString>,
     ) -> Result<Self, HostError> {
+        let root = overrides.root;
+        // The places of an image are its own: what is set here for this host means others.
+        let variable = |name: &str| if root.is_some() { None } else { variable(name) };
+        let at = |place: PathBuf| match &root {
+            Some(root) => root.join(place.strip_prefix("/").unwrap_or(&place)),
+            None => place,
+        };
         let path = |name: &str| variable(name).filter(|v| !v.is_empty()).map(PathBuf::from);
         let named = overrides.config.or_else(|| path("VIRT_HOOKS_CONFIG"));
-        let config_path = named.clone().unwrap_or_else(|| CONFIG.into());
+        let config_path = named.clone().unwrap_or_else(|| at(CONFIG.into()));
         let config = read_config(&config_path, named.is_some())?;
 
         let layers = match (overrides.hooks_dirs, variable("VIRT_HOOKS_HOOKS_DIR").filter(|v| !v.is_empty()))
         {
             (dirs, _) if !dirs.is_empty() => Some(dirs),
             (_, Some(list)) => Some(std::env::split_paths(&list).collect()),
-            _ => config.hooks_dirs.clone(),
+            _ => config.hooks_dirs.clone().map(|dirs| dirs.into_iter().map(&at).collect()),
         };
         let named_layers = layers.is_some();
-        let layers = layers.unwrap_or_else(|| vec![vendor_hooks(), ADMIN_HOOKS.into()]);
+        let layers = layers.unwrap_or_else(|| vec![at(vendor_hooks()), at(ADMIN_HOOKS.into())]);
         let run_dir =
             overrides.run_dir.or_else(|| path("VIRT_HOOKS_RUN_DIR")).or_else(|| config.run_dir.clone());
         // The agent is root's: its socket lies at the same place for all users.
@@ -133,11 +142,11 @@ impl Host {
         );
         settings.packages_dir = Some(
             path("VIRT_HOOKS_PACKAGES_DIR")
-                .or_else(|| config.packages_dir.clone())
-                .unwrap_or_else(|| Path::new(PREFIX).join("share/virt-hooks/packages")),
+                .or_else(|| config.packages_dir.clone().map(&at))
+                .unwrap_or_else(|| at(Path::new(PREFIX).join("share/virt-hooks/packages"))),
         );
-        let points = path("VIRT_HOOKS_POINTS_DIR").or_else(|| config.points_dir.clone());
-        let catalogue = read_points(&points.clone().unwrap_or_else(|| POINTS.into()), points.is_some())?;
+        let points = path("VIRT_HOOKS_POINTS_DIR").or_else(|| config.points_dir.clone().map(&at));
+        let catalogue = read_points(&points.clone().unwrap_or_else(|| at(POINTS.into())), points.is_some())?;
         let warnings = config
             .points
             .keys()

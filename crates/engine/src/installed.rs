@@ -6,12 +6,11 @@ use crate::file_state::FileState;
 use crate::outcome::Trouble;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt::Write;
 use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-use virt_hooks_contract::{Catalogue, Point};
+use virt_hooks_contract::{Catalogue, Point, hexadecimal};
 
 /// Checksums already made, by what would differ if the file did.
 #[derive(Default)]
@@ -41,15 +40,6 @@ impl Checksums {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(state, sum.clone());
         Ok(sum)
     }
-}
-
-/// Bytes as hexadecimal digits.
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(2 * bytes.len());
-    for b in bytes {
-        let _ = write!(text, "{b:02x}");
-    }
-    text
 }
 
 impl Engine {

@@ -44,6 +44,7 @@ mod select;
 mod settings;
 mod told;
 mod users;
+mod watch;
 
 pub use chain::Engine;
 pub use discover::{Chain, Hook, SkipReason, Skipped};
@@ -51,8 +52,10 @@ pub use event::{Check, CustomProperties, Document, Event, PropertyValue, Vm, is_
 pub use host::{Host, HostError, Overrides};
 pub use launch_flags::{FlagsError, LaunchFlags};
 pub use observer::{Observer, Silent};
+pub use order::find_cycle;
 pub use outcome::{Ending, HookError, Outcome, Run, Trouble};
 pub use packages::{Described, MANIFEST, Package, Packages};
 pub use payload::{check_payload, make_run_dir};
 pub use plan::{Plan, PlannedHook};
 pub use settings::{Settings, SettingsError};
+pub use watch::{Quiet, Watch};

@@ -4,14 +4,13 @@
 use crate::diff;
 use crate::discover::{Hook, Skipped};
 use crate::event::Document;
-use crate::installed::hexadecimal;
 use crate::secrets::Secrets;
 use sha2::{Digest, Sha256};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use virt_hooks_contract::{Failure, PayloadKind, Report, RunRecord, Verdict, exit, format_time};
+use virt_hooks_contract::{Failure, PayloadKind, Report, RunRecord, Verdict, exit, format_time, hexadecimal};
 use virt_hooks_spawn::signal_name;
 
 /// How much of one hook's standard error goes into an error text.
@@ -278,6 +277,11 @@ impl Outcome {
         text
     }
 
+    /// Its failures as a veto, in the form VDSM's clients know.
+    pub fn hook_error(&self) -> HookError {
+        HookError { text: self.error_text() }
+    }
+
     /// Ends an event as VDSM ends `before_vm_start`: first `keep` gets the payload as the hooks left it,
     /// also after failures, so that clean-up sees what they did; only then is a veto raised.
     ///
@@ -287,7 +291,7 @@ impl Outcome {
         keep(&self.payload);
         match self.verdict {
             Verdict::Proceed => Ok(self.payload),
-            Verdict::Veto => Err(HookError { text: self.error_text() }),
+            Verdict::Veto => Err(self.hook_error()),
         }
     }
 

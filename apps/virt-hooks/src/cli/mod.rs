@@ -4,10 +4,12 @@
 mod doctor;
 mod fire;
 mod history;
+mod host;
 mod list;
 mod package;
 mod parse;
 mod points;
+mod shelf;
 mod values;
 mod vm;
 mod vm_devices;
@@ -15,14 +17,16 @@ mod vm_devices;
 pub use doctor::Doctor;
 pub use fire::{Checking, Fire, Kind, OnFailure};
 pub use history::History;
-pub use list::List;
+pub use host::{Backend, Host, HostAsk, HostCommand, HostSetupNetworks, HostStats};
+pub use list::{List, Names};
 pub use package::{Package, PackageFormat};
 pub use parse::{Parsed, parse};
 pub use points::Points;
+pub use shelf::{Diff, Disable, Enable, Info, Install, Order, Properties, Remove, Verify};
 pub use values::{Place, Property, Uuid, custom_properties};
 pub use vm::{
     Telling, Vm, VmAct, VmCommand, VmCreate, VmDestroy, VmHibernate, VmList, VmRestore, VmSet, VmShow,
-    VmShutdown, VmStart, Whom,
+    VmShutdown, VmStart, VmStats, Whom,
 };
 pub use vm_devices::{
     Connected, Console, HookTime, Link, VmChange, VmMemoryPlug, VmNicUpdate, VmPlug, VmSetCpus, VmSetTicket,
@@ -41,7 +45,7 @@ use std::path::PathBuf;
     about = "Run hooks at the turning points of a virtual machine's life",
     after_help = "Exit codes: 0 proceed, 1 vetoed by a hook, 2 usage or configuration error, \
                   3 what was given or found cannot be used, \
-                  4 libvirt refused the operation.",
+                  4 libvirt or the host refused the operation.",
     max_term_width = 100,
     disable_help_subcommand = true
 )]
@@ -67,6 +71,9 @@ pub struct Locations {
     /// Where payload files live while an event runs [env: VIRT_HOOKS_RUN_DIR]
     #[arg(long, value_name = "DIR", global = true)]
     pub run_dir: Option<PathBuf>,
+    /// An image, or a directory to try things in: the hooks, packages and configuration in it are meant
+    #[arg(long, value_name = "DIR", global = true, conflicts_with = "hooks_dirs")]
+    pub root: Option<PathBuf>,
     /// Where records are kept [env: VIRT_HOOKS_STATE_DIR]
     #[arg(long, value_name = "DIR", global = true)]
     pub state_dir: Option<PathBuf>,
@@ -89,8 +96,28 @@ pub enum Command {
     Doctor(Doctor),
     /// Make an rpm, deb or tar file of a hook's directory
     Package(Package),
+    /// Install a hook package: all of it or nothing
+    Install(Install),
+    /// Remove a hook package
+    Remove(Remove),
+    /// Let a hook run again that was disabled
+    Enable(Enable),
+    /// Keep a hook from running, also after upgrades
+    Disable(Disable),
+    /// Show what a package is and what is installed of it
+    Info(Info),
+    /// Show the chain of a hook point, and why it is in this order
+    Order(Order),
+    /// Show the custom properties that installed packages declare
+    Properties(Properties),
+    /// Hold the host against what was installed on it
+    Verify(Verify),
+    /// Compare the hooks of two hosts
+    Diff(Diff),
     /// Start and stop virtual machines, hooks included
     Vm(Vm),
+    /// Ask a host what it has and does, and set up its networks, hooks included
+    Host(Host),
 }
 
 /// How an answer is written.

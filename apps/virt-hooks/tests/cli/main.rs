@@ -11,6 +11,7 @@ mod list;
 mod output;
 mod package;
 mod points;
+mod shelf;
 mod surroundings;
 mod view;
 mod vm;

@@ -86,6 +86,7 @@ impl Tree {
             config: Some(self.at("config.toml")),
             run_dir: Some(self.at("run")),
             state_dir: None,
+            root: None,
         };
         let mut host = Host::load(overrides, &|name| match name {
             "VIRT_HOOKS_POINTS_DIR" => Some(self.at("points.d").into()),
