@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod agent;
+mod apply;
 mod devices;
 mod inquiries;
 mod request;
@@ -30,6 +31,7 @@ fn run(environ: &Environ, streams: &mut Streams<'_>) -> Result<u8, Failure> {
     let host = cli.locations.host_with_warnings(environ, streams)?;
     match &cli.command {
         Command::Vm(vm) => match &vm.command {
+            VmCommand::Apply(apply) => apply::apply(apply, host, streams),
             VmCommand::NicPlug(plug) => devices::nic_plug(plug, host, streams),
             VmCommand::NicUnplug(unplug) => devices::nic_unplug(unplug, host, streams),
             VmCommand::NicUpdate(update) => devices::nic_update(update, host, streams),

@@ -16,6 +16,7 @@ mod fire;
 pub mod history;
 mod info;
 mod interrupt;
+mod libvirt_hook;
 mod list;
 mod mask;
 pub mod operation;
@@ -48,6 +49,13 @@ pub fn command() -> clap::Command {
 
 /// Runs the command and says how it ended: an exit code.
 pub fn run(environ: &Environ, streams: &mut Streams<'_>) -> u8 {
+    // Called as libvirt's hook script: a VM may have any name, so its words are no command line.
+    if let [program, words @ ..] = environ.arguments()
+        && let Some(driver) = libvirt_hook::Call::driver_of(program)
+        && let Some(call) = libvirt_hook::Call::new(&driver, words)
+    {
+        return libvirt_hook::answer(&call, &Locations::default(), environ, streams);
+    }
     let done = match cli::parse(environ.arguments().iter().cloned()) {
         Ok(Parsed::Print(text)) => streams.print(text.as_bytes()).map(|()| exit::command::PROCEED),
         Ok(Parsed::Run(cli)) => match &cli.command {
@@ -70,6 +78,7 @@ pub fn run(environ: &Environ, streams: &mut Streams<'_>) -> u8 {
                 setup_networks::run(asked, &cli.locations, environ, streams)
             }
             Command::Vm(_) | Command::Host(_) => vm::hand_over(environ),
+            Command::LibvirtHook(hook) => libvirt_hook::run(hook, &cli.locations, environ, streams),
         },
         Err(failure) => Err(failure),
     };

@@ -2,11 +2,11 @@
 //! Firing after-points, whether an operation, an event or a look at libvirt is their reason.
 
 use crate::life::After;
-use crate::machine::{CustomDevice, Machine};
 use crate::occasion::{About, Occasion, set_devices};
 use crate::record::Record;
 use virt_hooks_contract::Failure;
 use virt_hooks_engine::CustomProperties;
+use virt_hooks_engine::{CustomDevice, Machine};
 
 /// The parameter of the points of a restore. Text: VDSM's boolean makes every hook here fail (C01).
 pub(crate) fn from_snapshot(yes: bool) -> CustomProperties {

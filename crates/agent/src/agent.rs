@@ -17,8 +17,6 @@ use crate::desks::Desks;
 use crate::driver::Driver;
 use crate::error::Error;
 use crate::life::{After, Life, Phase, Step};
-use crate::lock;
-use crate::machine::Machine;
 use crate::occasion::Occasion;
 use crate::presence::Presence;
 use crate::record::Record;
@@ -29,6 +27,7 @@ use std::thread;
 use std::time::Duration;
 use virt_hooks_contract::Report;
 use virt_hooks_engine::Host;
+use virt_hooks_engine::Machine;
 use virt_hooks_engine::Watch;
 use virt_hooks_libvirt::{Connection, Event, Lifecycle, StopReason, Subscription};
 
@@ -76,7 +75,7 @@ impl Agent {
     pub fn start(uri: Option<&str>, host: Host, chronicler: Box<dyn Chronicler>) -> Result<Arc<Self>, Error> {
         let run_dir = host.settings.run_dir.clone();
         let presence = Presence::take(&run_dir)?;
-        lock::sweep(&run_dir);
+        virt_hooks_engine::sweep_locks(&run_dir);
         let agent = Arc::new(Self {
             uri: uri.map(str::to_owned),
             state: Mutex::new(State {

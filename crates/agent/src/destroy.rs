@@ -4,13 +4,12 @@
 use crate::driver::Driver;
 use crate::error::Error;
 use crate::life::{After, Step};
-use crate::machine::Machine;
 use crate::occasion::Occasion;
 
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 use virt_hooks_contract::Report;
-use virt_hooks_engine::Watch;
+use virt_hooks_engine::{Machine, Watch};
 use virt_hooks_libvirt::{Domain, XmlFlags};
 
 /// What to destroy, and how.
@@ -98,7 +97,7 @@ impl Driver {
 
     /// The running VM as it is.
     pub(crate) fn machine_of(&self, domain: &Domain) -> Result<Machine, Error> {
-        Machine::read(domain.xml(XmlFlags::default()).map_err(Error::Unreachable)?.as_bytes())
+        Ok(Machine::read(domain.xml(XmlFlags::default()).map_err(Error::Unreachable)?.as_bytes())?)
     }
 
     /// Why there is nothing to be done to a VM that is down.

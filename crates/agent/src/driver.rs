@@ -29,6 +29,7 @@ pub struct Driver {
     /// The agent's, where there is one.
     pub(crate) desks: Option<Arc<Desks>>,
     pub(crate) event_wait: Duration,
+    pub(crate) state_dir: PathBuf,
     pub(crate) removals: Arc<PendingRemovals>,
 }
 
@@ -55,6 +56,7 @@ impl Driver {
             catalogue: Arc::new(host.catalogue),
             launch_flags_dir: host.launch_flags_dir,
             records: Records::new(&host.state_dir),
+            state_dir: host.state_dir,
             desks,
             event_wait: EVENT_WAIT,
             removals: Arc::default(),
@@ -69,6 +71,7 @@ impl Driver {
             catalogue: self.catalogue.clone(),
             launch_flags_dir: self.launch_flags_dir.clone(),
             records: self.records.clone(),
+            state_dir: self.state_dir.clone(),
             desks: self.desks.clone(),
             event_wait: self.event_wait,
             removals: self.removals.clone(),

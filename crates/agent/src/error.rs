@@ -3,7 +3,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use virt_hooks_engine::{FlagsError, HookError};
+use virt_hooks_engine::{FlagsError, HookError, LockError, MachineError};
 use virt_hooks_libvirt::ErrorKind;
 
 /// Why an operation did not happen. Its text is one line.
@@ -95,6 +95,31 @@ pub enum Error {
         /// Whose it is.
         existing: String,
     },
+    /// The VM has no stored definition.
+    #[error(
+        "VM {0} has no stored definition: define it first, or start it with \"virt-hooks vm start --xml FILE\""
+    )]
+    NotStored(String),
+    /// There is nothing to undo.
+    #[error("no hooks were applied to the definition of VM {0}: there is nothing to undo")]
+    NotApplied(String),
+    /// Others changed what hooks had changed.
+    #[error(
+        "the definition of VM {name} was changed where hooks had changed it: take that back with \"virsh edit {name}\"; \
+         the definition before the hooks is in {}", record.display()
+    )]
+    ChangedSince {
+        /// The VM.
+        name: String,
+        /// The file with the definition before.
+        record: PathBuf,
+    },
+    /// It came here with its changes.
+    #[error(
+        "hooks were applied to the definition of VM {0}, but not here (a copy, or another state directory?): to take it as \
+         it is, remove the element \"applied\" from its metadata with \"virsh edit {0}\""
+    )]
+    Unrecorded(String),
     /// Another operation on this VM is under way.
     #[error("another operation on VM {0} is under way: wait for its end and try again")]
     Busy(String),
@@ -203,6 +228,21 @@ pub enum Error {
         /// What the kernel said.
         source: io::Error,
     },
+}
+
+impl From<MachineError> for Error {
+    fn from(error: MachineError) -> Self {
+        Self::Xml(error.0)
+    }
+}
+
+impl From<LockError> for Error {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Busy(vm) => Self::Busy(vm),
+            LockError::File { path, source } => Self::File { doing: "lock", path, source },
+        }
+    }
 }
 
 /// What kind of end an operation came to.

@@ -4,12 +4,12 @@
 use crate::driver::Driver;
 use crate::error::Error;
 use crate::life::{After, Phase, Step};
-use crate::machine::Machine;
 use crate::occasion::Occasion;
 use crate::pause::{Served, VmRequest};
 use crate::scene::{Scene, stands_still};
 use std::path::Path;
 use virt_hooks_contract::Report;
+use virt_hooks_engine::Machine;
 use virt_hooks_engine::Watch;
 use virt_hooks_libvirt::{Domain, SaveFlags};
 

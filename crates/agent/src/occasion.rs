@@ -3,14 +3,15 @@
 
 use crate::driver::Driver;
 use crate::error::Error;
-use crate::machine::{CustomDevice, Machine};
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 use virt_hooks_contract::{Failure, Point, Report};
-use virt_hooks_engine::{CustomProperties, Document, Event, Outcome, Trouble, Vm, Watch, is_readable};
+use virt_hooks_engine::{
+    CustomDevice, CustomProperties, Document, Event, Machine, Outcome, Trouble, Vm, Watch, is_readable,
+};
 
 /// How often who watches is told of a step that takes long.
 const TICK: Duration = Duration::from_secs(1);

@@ -5,12 +5,12 @@ use crate::destroy::Destroyed;
 use crate::driver::Driver;
 use crate::error::Error;
 use crate::life::{After, Step};
-use crate::machine::Machine;
 use crate::occasion::Occasion;
 use crate::scene::{Scene, stands_still};
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 use virt_hooks_contract::Report;
+use virt_hooks_engine::Machine;
 use virt_hooks_engine::Watch;
 use virt_hooks_libvirt::{Domain, ErrorKind};
 

@@ -4,13 +4,13 @@
 use crate::driver::Driver;
 use crate::error::Error;
 use crate::life::{After, Found, Life, Phase, Step};
-use crate::machine::Machine;
 use crate::occasion::Occasion;
 use crate::record::Record;
 use crate::restore::{RESTORE, RESTORE_SNAPSHOT};
 use crate::scene::Noting;
 use std::path::Path;
 use virt_hooks_contract::Report;
+use virt_hooks_engine::Machine;
 use virt_hooks_engine::Watch;
 use virt_hooks_libvirt::{ErrorKind, XmlFlags};
 

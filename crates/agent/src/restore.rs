@@ -5,7 +5,6 @@ use crate::afters::from_snapshot;
 use crate::driver::Driver;
 use crate::error::Error;
 use crate::life::{After, Phase, Step};
-use crate::machine::Machine;
 use crate::occasion::{About, Occasion};
 use crate::pause::Served;
 use crate::scene::Scene;
@@ -13,6 +12,7 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Duration;
 use virt_hooks_contract::Report;
+use virt_hooks_engine::Machine;
 use virt_hooks_engine::Watch;
 use virt_hooks_libvirt::{Domain, SaveFlags};
 
@@ -110,12 +110,7 @@ impl Occasion<'_> {
         scene: &Scene<'_>,
     ) -> Result<Domain, Error> {
         self.prepare_disks(machine, "restore")?;
-        self.create_devices(machine)?;
-        let outcome = self.fire("before_vm_start", machine.xml());
-        let mut kept = Ok(());
-        self.settle(outcome, |xml| kept = machine.replace(xml.bytes()))?;
-        kept?;
-        self.check_interrupt()?;
+        self.edit(machine)?;
         let parameters = from_snapshot(request.from_snapshot);
         let about = About { parameters: Some(&parameters), ..About::default() };
         let outcome = self.fire_about("before_vm_dehibernate", machine.xml(), about);

@@ -3,13 +3,11 @@
 
 use crate::driver::Driver;
 use crate::error::Error;
-use crate::machine::Machine;
 use crate::pause::Served;
-use crate::properties::{self, NAMESPACE, PREFIX};
 use virt_hooks_contract::Scope;
 use virt_hooks_contract::env::is_property_name;
 use virt_hooks_domxml::{Document, Element};
-use virt_hooks_engine::Watch;
+use virt_hooks_engine::{Machine, NAMESPACE, PREFIX, Watch};
 use virt_hooks_libvirt::{Affect, Domain, XmlFlags};
 
 /// What to set, and where.
@@ -121,15 +119,11 @@ fn changed(domain: &Domain, affect: Affect, request: &SetRequest<'_>) -> Result<
         ));
     }
     let known = domain.metadata(NAMESPACE, affect).map_err(|e| e.to_string())?;
-    let mut doc = holder(known.as_deref())?;
+    let mut holder = holder(known.as_deref())?;
     for (name, value) in &request.properties {
-        let set = match (request.device, value) {
-            (None, Some(value)) => properties::set(&mut doc, name, value),
-            (Some(alias), Some(value)) => properties::set_of_device(&mut doc, alias, name, value),
-            (device, None) => properties::unset(&mut doc, device, name),
-        };
-        set.map_err(|e| e.to_string())?;
+        holder.change(request.device, name, value.as_deref()).map_err(|e| e.to_string())?;
     }
+    let doc = holder.doc();
     Ok(doc.child(doc.root(), "metadata").and_then(|m| doc.child_in(m, NAMESPACE, "vm")).map(|vm| {
         // libvirt gives the namespace its prefix itself.
         doc.source(vm).replacen(&format!(" xmlns=\"{NAMESPACE}\""), "", 1)
@@ -138,7 +132,7 @@ fn changed(domain: &Domain, affect: Affect, request: &SetRequest<'_>) -> Result<
 
 /// A domain with nothing but our metadata, in which it can be edited as in any other. libvirt gives the element
 /// without its namespace.
-fn holder(element: Option<&str>) -> Result<Document, String> {
+fn holder(element: Option<&str>) -> Result<Machine, String> {
     let element = match element {
         Some(element) => {
             let at = element.find("<vm").ok_or("our metadata is not what it should be: remove it")? + 3;
@@ -146,7 +140,7 @@ fn holder(element: Option<&str>) -> Result<Document, String> {
         }
         None => format!("<vm xmlns=\"{NAMESPACE}\"/>"),
     };
-    Document::parse(format!("<domain><name>x</name><metadata>{element}</metadata></domain>"))
+    Machine::read(format!("<domain><name>x</name><metadata>{element}</metadata></domain>").as_bytes())
         .map_err(|e| e.to_string())
 }
 

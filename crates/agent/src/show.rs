@@ -3,10 +3,10 @@
 
 use crate::driver::Driver;
 use crate::error::Error;
-use crate::machine::Machine;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use virt_hooks_engine::CustomProperties;
+use virt_hooks_engine::Machine;
 use virt_hooks_libvirt::XmlFlags;
 
 /// A VM and its custom properties. The values of secrets are not shown.

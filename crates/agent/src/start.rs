@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Starting a VM (VDSM's sequences 4.1 and 4.2).
 
+use crate::apply::STORED;
 use crate::driver::Driver;
 use crate::error::Error;
 use crate::life::{After, Phase, Step};
-use crate::machine::Machine;
 use crate::occasion::Occasion;
 use crate::scene::Scene;
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 use virt_hooks_contract::Report;
-use virt_hooks_engine::{LaunchFlags, Watch};
-use virt_hooks_libvirt::{Connection, CreateFlags, Domain, ErrorKind, XmlFlags};
+use virt_hooks_engine::{LaunchFlags, Machine, Watch};
+use virt_hooks_libvirt::{Connection, CreateFlags, Domain, ErrorKind};
 
 /// Where the domain XML comes from.
 #[derive(Clone)]
@@ -166,14 +166,16 @@ impl Driver {
 
     fn find(&self, source: &Source) -> Result<Machine, Error> {
         match source {
-            Source::Xml(xml) => Machine::read(xml),
+            Source::Xml(xml) => Ok(Machine::read(xml)?),
             Source::Stored(name) => {
                 let domain = self.connection.lookup(name).map_err(Error::Unreachable)?;
                 if domain.is_active().map_err(Error::Unreachable)? {
                     return Err(Error::Running(domain.name().to_owned()));
                 }
-                let stored = XmlFlags { secure: true, inactive: true, migratable: false };
-                Machine::read(domain.xml(stored).map_err(Error::Unreachable)?.as_bytes())
+                let stored = domain.xml(STORED).map_err(Error::Unreachable)?;
+                // Hooks that were applied to the definition run on what was there before.
+                let former = self.before_hooks(domain.uuid(), &stored)?;
+                Ok(Machine::read(former.unwrap_or(stored).as_bytes())?)
             }
         }
     }
@@ -209,13 +211,7 @@ impl Occasion<'_> {
         scene: &Scene<'_>,
     ) -> Result<(Domain, bool), Error> {
         self.prepare_disks(machine, "start")?;
-        self.create_devices(machine)?;
-        let outcome = self.fire("before_vm_start", machine.xml());
-        let mut kept = Ok(());
-        self.settle(outcome, |xml| kept = machine.replace(xml.bytes()))?;
-        kept?;
-        // Also where there was no hook to interrupt.
-        self.check_interrupt()?;
+        self.edit(machine)?;
         let bits = flags.read(CreateFlags::KNOWN).map_err(|source| self.flags_error(source))?;
         let flags = CreateFlags::from_bits(bits).unwrap_or_default();
         // What a clean-up after a crash is to see.
@@ -228,9 +224,8 @@ impl Occasion<'_> {
         domain.map(|domain| (domain, paused)).map_err(|source| self.refused(source))
     }
 
-    /// `before_device_create` for each device with an entry for custom properties; what its hooks leave takes its
-    /// place (C30).
-    pub(crate) fn create_devices(&mut self, machine: &mut Machine) -> Result<(), Error> {
+    /// Has the hooks of a start make of `machine` what they will.
+    pub(crate) fn edit(&mut self, machine: &mut Machine) -> Result<(), Error> {
         // The handles of the others stay good when one is replaced.
         for device in machine.custom_devices() {
             let outcome =
@@ -245,7 +240,12 @@ impl Occasion<'_> {
             kept?;
             self.check_interrupt()?;
         }
-        Ok(())
+        let outcome = self.fire("before_vm_start", machine.xml());
+        let mut kept = Ok(());
+        self.settle(outcome, |xml| kept = machine.replace(xml.bytes()))?;
+        kept?;
+        // Also where there was no hook to interrupt.
+        self.check_interrupt()
     }
 
     /// The destroy points of a VM that did not come up.

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use virt_hooks_contract::{AgentConfig, Catalogue, Config, TomlError};
+use virt_hooks_contract::{AgentConfig, Catalogue, Config, LibvirtHookConfig, TomlError};
 
 /// The prefix this was built for.
 const PREFIX: &str = match option_env!("VIRT_HOOKS_PREFIX") {
@@ -53,6 +53,10 @@ pub struct Host {
     pub agent: AgentConfig,
     /// The configuration file, which need not exist.
     pub config_path: PathBuf,
+    /// Whether a start that cannot honour what hooks make of the XML is refused.
+    pub require_agent: bool,
+    /// Settings of libvirt's own hook script.
+    pub libvirt_hook: LibvirtHookConfig,
     /// What in the configuration has no effect, in a line each.
     pub warnings: Vec<String>,
     named_layers: bool,
@@ -173,6 +177,8 @@ impl Host {
             agent_socket,
             agent: config.agent,
             config_path,
+            require_agent: config.require_agent,
+            libvirt_hook: config.libvirt_hook,
             warnings,
             named_layers,
         })

@@ -82,6 +82,68 @@ impl Bed {
         Self { root, uri, daemon: Some(daemon), host: Some(host), _directory: None }.furnished()
     }
 
+    /// On a daemon that calls `virt-hooks` as its hook script. libvirt passes no variables on, so that a script says where
+    /// things lie here.
+    pub(crate) fn with_hook_script() -> Result<Self> {
+        let host = host()?;
+        let root = host.root().to_owned();
+        let mut bed =
+            Self { root, uri: String::new(), daemon: None, host: None, _directory: None }.furnished()?;
+        for driver in ["qemu", "network"] {
+            let directory = Daemon::hooks_directory(&host).join(format!("{driver}.d"));
+            bed.command_that_knows_its_places(&directory, "50-virt-hooks", driver)?;
+        }
+        let daemon = Daemon::start(&host)?;
+        bed.uri = daemon.uri();
+        bed.daemon = Some(daemon);
+        bed.host = Some(host);
+        Ok(bed)
+    }
+
+    /// Writes a script that runs the command for a driver of libvirt's, on this bed.
+    pub(crate) fn command_that_knows_its_places(&self, directory: &Path, name: &str, driver: &str) -> Result {
+        let mut script = String::new();
+        for (name, path) in self.variables() {
+            script.push_str(&format!("export {name}='{}'\n", path.display()));
+        }
+        script.push_str(&format!("exec '{}' libvirt-hook --driver {driver} -- \"$@\"", command().display()));
+        executable(directory, name, &script)
+    }
+
+    /// Where libvirt's own hook scripts lie.
+    pub(crate) fn hook_scripts(&self) -> PathBuf {
+        Daemon::hooks_directory(self.host.as_ref().expect("a host with VMs"))
+    }
+
+    /// What to connect to.
+    pub(crate) fn uri(&self) -> &str {
+        &self.uri
+    }
+
+    /// Where things lie, as the command's environment says it.
+    fn variables(&self) -> [(&'static str, PathBuf); 7] {
+        [
+            ("VIRT_HOOKS_HOOKS_DIR", self.path("hooks")),
+            ("VIRT_HOOKS_RUN_DIR", self.path("payloads")),
+            ("VIRT_HOOKS_CONFIG", self.path("config.toml")),
+            ("VIRT_HOOKS_POINTS_DIR", self.path("points.d")),
+            ("VIRT_HOOKS_PACKAGES_DIR", self.path("packages")),
+            ("VIRT_HOOKS_STATE_DIR", self.path("state")),
+            ("VIRT_HOOKS_LAUNCH_FLAGS_DIR", self.path("flags")),
+        ]
+    }
+
+    /// Runs `virsh` with arguments, to its end.
+    pub(crate) fn virsh(&self, arguments: &[&str]) -> Result<Done> {
+        Running::of(Command::new("virsh").args(["-c", &self.uri]).args(arguments).stdin(Stdio::null()))?
+            .wait()
+    }
+
+    /// Runs the command itself with arguments, to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Result<Done> {
+        Running::of(&mut self.command_of(&command(), arguments))?.wait()
+    }
+
     /// On libvirt's own test driver, whose VMs live in the process that starts them: for what needs no VM.
     pub(crate) fn without_vms() -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("vh-").tempdir()?;
@@ -191,16 +253,7 @@ impl Bed {
     /// Installs a shell hook. Another process writes it: a copy of the descriptor, inherited by what another
     /// test starts at that moment, would make the hook "busy".
     pub(crate) fn hook(&self, point: &str, name: &str, body: &str) -> Result {
-        let directory = self.path("hooks").join(point);
-        fs::create_dir_all(&directory)?;
-        let mut install = Command::new("install")
-            .args(["-m", "755", "/dev/stdin"])
-            .arg(directory.join(name))
-            .stdin(Stdio::piped())
-            .spawn()?;
-        install.stdin.take().unwrap().write_all(format!("#!/bin/sh\n{body}\n").as_bytes())?;
-        assert!(install.wait()?.success());
-        Ok(())
+        executable(&self.path("hooks").join(point), name, body)
     }
 
     /// Installs a bundled hook under the name it is found by.
@@ -233,11 +286,7 @@ impl Bed {
             .arg(self.path("payloads"))
             .args(arguments)
             .env("LIBVIRT_DEFAULT_URI", &self.uri)
-            .env("VIRT_HOOKS_CONFIG", self.path("config.toml"))
-            .env("VIRT_HOOKS_POINTS_DIR", self.path("points.d"))
-            .env("VIRT_HOOKS_PACKAGES_DIR", self.path("packages"))
-            .env("VIRT_HOOKS_STATE_DIR", self.path("state"))
-            .env("VIRT_HOOKS_LAUNCH_FLAGS_DIR", self.path("flags"))
+            .envs(self.variables())
             .stdin(Stdio::null());
         command
     }
@@ -245,11 +294,6 @@ impl Bed {
     /// Runs `vm` with arguments, to its end.
     pub(crate) fn vm(&self, arguments: &[&str]) -> Result<Done> {
         self.begin(arguments)?.wait()
-    }
-
-    /// Runs the executable with arguments, to its end.
-    pub(crate) fn run(&self, arguments: &[&str]) -> Result<Done> {
-        Running::of(&mut self.command_of(Path::new(env!("CARGO_BIN_EXE_virt-hooks-vm")), arguments))?.wait()
     }
 
     /// Begins to run `vm` with arguments.
@@ -321,7 +365,9 @@ impl Bed {
     pub(crate) fn assert_tidy(&self) {
         let run = self.path("payloads");
         assert_eq!(traces::files_below(&run), Vec::<PathBuf>::new(), "in the run directory");
-        assert_eq!(traces::entries(&run), traces::only_locks(&run));
+        let mut left = traces::entries(&run);
+        left.sort();
+        assert_eq!(left, traces::only_locks(&run));
         assert_eq!(traces::entries(&self.path("flags")), Vec::<PathBuf>::new(), "launch flags");
     }
 
@@ -337,6 +383,19 @@ impl Bed {
         assert_eq!(traces::processes_about(&self.root), Vec::<String>::new());
         Ok(())
     }
+}
+
+/// Writes a shell script that can be run.
+pub(crate) fn executable(directory: &Path, name: &str, body: &str) -> Result {
+    fs::create_dir_all(directory)?;
+    let mut install = Command::new("install")
+        .args(["-m", "755", "/dev/stdin"])
+        .arg(directory.join(name))
+        .stdin(Stdio::piped())
+        .spawn()?;
+    install.stdin.take().unwrap().write_all(format!("#!/bin/sh\n{body}\n").as_bytes())?;
+    assert!(install.wait()?.success());
+    Ok(())
 }
 
 fn host() -> Result<Host> {

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a test binary")]
 
 mod agent;
+mod applying;
 mod bed;
 mod bundled;
 mod crashes;
@@ -17,6 +18,7 @@ mod errors;
 mod inquiries;
 mod interrupts;
 mod launch_flags;
+mod libvirt_hook;
 mod life;
 mod memory_and_cpus;
 mod nics;
@@ -53,6 +55,8 @@ enum Needs {
     DaemonSpice,
     /// The embedded driver, and the `virt-hooks` command beside the executable that is tested.
     Command,
+    /// A daemon, the command, and `virsh`: libvirt's own hook script.
+    HookScript,
     /// All that the demo needs.
     Demo,
     /// The embedded driver, the command, and the executable with the bundled hooks.
@@ -86,7 +90,7 @@ impl Needs {
                 let error = Libvirt::load().err()?;
                 return Some(("libvirt.so.0".to_owned(), error.to_string()));
             }
-            Self::Command if !bed::command().is_file() => {
+            Self::Command | Self::HookScript if !bed::command().is_file() => {
                 return Some((
                     "virt-hooks".to_owned(),
                     format!("{} is missing; `cargo build -p virt-hooks`", bed::command().display()),
@@ -98,7 +102,7 @@ impl Needs {
                     format!("{} is missing; `cargo build -p virt-hooksd`", bed::agent().display()),
                 ));
             }
-            Self::Demo if !has_virsh() => {
+            Self::Demo | Self::HookScript if !has_virsh() => {
                 return Some(("virsh".to_owned(), "virsh is missing; install libvirt-clients".to_owned()));
             }
             Self::Qemu
@@ -108,7 +112,9 @@ impl Needs {
             | Self::BundledApart
             | Self::BundledImages
             | Self::BundledSpice => requirements().err()?,
-            Self::Daemon | Self::DaemonSpice | Self::Agent => Daemon::requirements().err()?,
+            Self::Daemon | Self::DaemonSpice | Self::HookScript | Self::Agent => {
+                Daemon::requirements().err()?
+            }
         };
         let first = missing.things.first().map(|thing| thing.what.replace(' ', "_")).unwrap_or_default();
         Some((first, missing.to_string()))
@@ -147,6 +153,7 @@ fn main() {
         Needs::Agent,
         Needs::DaemonSpice,
         Needs::Command,
+        Needs::HookScript,
         Needs::Demo,
         Needs::Bundled,
         Needs::BundledApart,
@@ -160,6 +167,7 @@ fn main() {
         eprintln!("some tests are ignored: {line}");
     }
     let tests = [
+        applying::TESTS,
         demo::TESTS,
         bundled::TESTS,
         life::TESTS,
@@ -167,6 +175,7 @@ fn main() {
         refusals::TESTS,
         stored::TESTS,
         launch_flags::TESTS,
+        libvirt_hook::TESTS,
         devices::TESTS,
         errors::TESTS,
         inquiries::TESTS,

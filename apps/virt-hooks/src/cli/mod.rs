@@ -5,6 +5,7 @@ mod doctor;
 mod fire;
 mod history;
 mod host;
+mod libvirt_hook;
 mod list;
 mod package;
 mod parse;
@@ -18,6 +19,7 @@ pub use doctor::Doctor;
 pub use fire::{Checking, Fire, Kind, OnFailure};
 pub use history::History;
 pub use host::{Backend, Host, HostAsk, HostCommand, HostSetupNetworks, HostStats};
+pub use libvirt_hook::{LibvirtHook, LibvirtHookCommand, SetUp};
 pub use list::{List, Names};
 pub use package::{Package, PackageFormat};
 pub use parse::{Parsed, parse};
@@ -25,8 +27,8 @@ pub use points::Points;
 pub use shelf::{Diff, Disable, Enable, Info, Install, Order, Properties, Remove, Verify};
 pub use values::{Place, Property, Uuid, custom_properties};
 pub use vm::{
-    Telling, Vm, VmAct, VmCommand, VmCreate, VmDestroy, VmHibernate, VmList, VmRestore, VmSet, VmShow,
-    VmShutdown, VmStart, VmStats, Whom,
+    Telling, Vm, VmAct, VmApply, VmCommand, VmCreate, VmDestroy, VmHibernate, VmList, VmRestore, VmSet,
+    VmShow, VmShutdown, VmStart, VmStats, Whom,
 };
 pub use vm_devices::{
     Connected, Console, HookTime, Link, VmChange, VmMemoryPlug, VmNicUpdate, VmPlug, VmSetCpus, VmSetTicket,
@@ -59,7 +61,7 @@ pub struct Cli {
 }
 
 /// Where things lie, where not at the usual places.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Locations")]
 pub struct Locations {
     /// Directory with one sub-directory per hook point, in place of the usual ones; a later one overrides an earlier one [env: VIRT_HOOKS_HOOKS_DIR]
@@ -118,6 +120,8 @@ pub enum Command {
     Vm(Vm),
     /// Ask a host what it has and does, and set up its networks, hooks included
     Host(Host),
+    /// Answer libvirt's own calls to its hook scripts, or have libvirt make them
+    LibvirtHook(LibvirtHook),
 }
 
 /// How an answer is written.

@@ -40,6 +40,8 @@ pub enum VmCommand {
     Set(VmSet),
     /// Show a VM and its custom properties
     Show(VmShow),
+    /// Write what the hooks of a start make of a VM into its stored definition, for those who start it with other tools
+    Apply(VmApply),
     /// Show the VMs libvirt knows
     List(VmList),
     /// Plug a network interface into a running VM, hooks included
@@ -236,6 +238,32 @@ pub struct VmShow {
     /// How it is written
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+}
+
+/// Applies hooks to a stored definition.
+#[derive(Args, Clone, Debug)]
+pub struct VmApply {
+    /// The VM, by name or UUID
+    #[arg(value_name = "NAME|UUID")]
+    pub vm: String,
+    /// Take back what was applied
+    #[arg(long)]
+    pub undo: bool,
+    /// Leave the definition as it is; the hooks run all the same
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Show what changes
+    #[arg(long)]
+    pub diff: bool,
+    /// Which libvirt to talk to
+    #[arg(long, value_name = "URI")]
+    pub connect: Option<String>,
+    /// How long each hook may take, such as 30s, before all other settings
+    #[arg(long, value_name = "DUR", value_parser = parse_duration)]
+    pub timeout: Option<Duration>,
+    /// Where the report goes, in JSON; - for standard output
+    #[arg(long, value_name = "FILE|-")]
+    pub report: Option<Place>,
 }
 
 /// Lists VMs.

@@ -7,6 +7,7 @@ mod case;
 mod dry_run;
 mod fire;
 mod history;
+mod libvirt_hook;
 mod list;
 mod output;
 mod package;

@@ -2,10 +2,10 @@
 //! The XML of a device as a request brings it.
 
 use crate::error::Error;
-use crate::machine::{label, standalone};
-use crate::properties;
 use virt_hooks_domxml::{Document, Element};
 use virt_hooks_engine::CustomProperties;
+use virt_hooks_engine::machine::{label, standalone};
+use virt_hooks_engine::properties;
 
 /// A device that a request brings.
 #[derive(Debug)]

@@ -142,6 +142,14 @@ kinds! {
     ConfigUnknownPoint = "config-unknown-point",
     /// The configuration speaks of a hook that does not exist.
     ConfigUnknownHook = "config-unknown-hook",
+    /// libvirt's hook script is a link to a command that is not there.
+    HookScriptDangling = "hook-script-dangling",
+    /// A daemon of libvirt's does not call the hook script.
+    HookScriptUnseen = "hook-script-unseen",
+    /// Something else has the name of our hook script.
+    HookScriptForeign = "hook-script-foreign",
+    /// Hooks change the XML of a VM that is started in a way that does not honour it.
+    EditsWithoutEffect = "edits-without-effect",
     /// An SELinux label that services may not execute.
     SelinuxLabel = "selinux-label",
     /// An AppArmor profile confines it.

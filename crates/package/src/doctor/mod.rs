@@ -13,6 +13,7 @@ mod host;
 mod interpreter;
 mod labels;
 mod layers;
+mod libvirt;
 mod links;
 mod machine;
 mod names;
@@ -55,6 +56,7 @@ fn examine_on(host: &Host, points: &[String], machine: &Machine) -> Vec<Finding>
     owners::check(&survey, &mut findings);
     content::check(&survey, machine, &mut findings);
     labels::check(&survey, machine, &mut findings);
+    libvirt::check(&survey, machine, &mut findings);
     findings.sort_by(|a, b| {
         (a.severity, &a.point, &a.path, a.kind).cmp(&(b.severity, &b.point, &b.path, b.kind))
     });

@@ -12,25 +12,27 @@
 //! </virt-hooks:vm>
 //! ```
 
+use crate::event::CustomProperties;
 use virt_hooks_domxml::{Document, EditError, Element, NewElement, OVIRT_VM_NAMESPACE};
-use virt_hooks_engine::CustomProperties;
 
 /// The namespace of our metadata.
 pub const NAMESPACE: &str = "http://virt-hooks.io/vm/1.0";
-pub(crate) const PREFIX: &str = "virt-hooks";
+/// The prefix it is written with.
+pub const PREFIX: &str = "virt-hooks";
 
 /// A `device` entry: which device is meant, and its properties.
 #[derive(Clone, Debug)]
-pub(crate) struct DeviceEntry {
+pub struct DeviceEntry {
     alias: Option<String>,
     mac: Option<String>,
     name: Option<String>,
     kind: Option<String>,
-    pub(crate) properties: CustomProperties,
+    /// Its properties.
+    pub properties: CustomProperties,
 }
 
 /// Properties of the VM: VDSM's first, so that ours win.
-pub(crate) fn of_vm(doc: &Document) -> CustomProperties {
+pub fn of_vm(doc: &Document) -> CustomProperties {
     vms(doc)
         .flat_map(|(vm, uri)| doc.child_in(vm, uri, "custom").map(|custom| (custom, uri)))
         .flat_map(|(custom, uri)| listed(doc, custom, uri))
@@ -38,7 +40,7 @@ pub(crate) fn of_vm(doc: &Document) -> CustomProperties {
 }
 
 /// Devices with an entry for custom properties, even an empty one.
-pub(crate) fn of_devices(doc: &Document) -> Vec<DeviceEntry> {
+pub fn of_devices(doc: &Document) -> Vec<DeviceEntry> {
     let mut entries = Vec::new();
     for (vm, uri) in vms(doc) {
         for device in doc.children(vm).filter(|&d| doc.is_in(d, uri, "device")) {
@@ -51,7 +53,7 @@ pub(crate) fn of_devices(doc: &Document) -> Vec<DeviceEntry> {
 }
 
 /// The properties of a device; `None` where no entry is about it. VDSM's entry comes before ours, which wins.
-pub(crate) fn about(entries: &[DeviceEntry], doc: &Document, device: Element) -> Option<CustomProperties> {
+pub fn about(entries: &[DeviceEntry], doc: &Document, device: Element) -> Option<CustomProperties> {
     let mut about = entries.iter().filter(|e| e.is_about(doc, device));
     let mut properties = about.next()?.properties.clone();
     for more in about {
@@ -64,7 +66,7 @@ pub(crate) fn about(entries: &[DeviceEntry], doc: &Document, device: Element) ->
 
 impl DeviceEntry {
     /// Which device a `device` element of the metadata means; without its properties.
-    pub(crate) fn which(doc: &Document, entry: Element) -> Self {
+    pub fn which(doc: &Document, entry: Element) -> Self {
         let text =
             |name| doc.attribute(entry, name).map(std::borrow::Cow::into_owned).filter(|v| !v.is_empty());
         Self {
@@ -77,7 +79,7 @@ impl DeviceEntry {
     }
 
     /// Whether this entry is about `device`: by alias; else by MAC address; else by kind and target name.
-    pub(crate) fn is_about(&self, doc: &Document, device: Element) -> bool {
+    pub fn is_about(&self, doc: &Document, device: Element) -> bool {
         let below = |child: &str, attribute: &str| {
             doc.child(device, child)
                 .and_then(|c| doc.attribute(c, attribute))
@@ -121,6 +123,23 @@ fn listed(doc: &Document, custom: Element, uri: &'static str) -> Vec<(String, St
         .collect()
 }
 
+/// The mark of a definition that hooks were applied to: what [`mark`] wrote.
+pub(crate) fn marked(doc: &Document) -> Option<String> {
+    let vm = doc.child_in(doc.child(doc.root(), "metadata")?, NAMESPACE, "vm")?;
+    let applied = doc.child_in(vm, NAMESPACE, "applied")?;
+    Some(doc.attribute(applied, "digest")?.into_owned())
+}
+
+/// Marks a definition as one that hooks were applied to.
+pub(crate) fn mark(doc: &mut Document, digest: &str) -> Result<(), EditError> {
+    let vm = ensure_vm(doc)?;
+    if let Some(applied) = doc.child_in(vm, NAMESPACE, "applied") {
+        return doc.set_attribute(applied, "digest", digest);
+    }
+    let applied = NewElement::new(prefixed(doc, vm, "applied")).attribute("digest", digest);
+    doc.append(vm, applied).map(drop)
+}
+
 /// Sets a property of the VM in our metadata.
 pub(crate) fn set(doc: &mut Document, name: &str, value: &str) -> Result<(), EditError> {
     let vm = ensure_vm(doc)?;
@@ -138,7 +157,7 @@ pub(crate) fn set_of_device(
     let device = match device_entry(doc, vm, alias) {
         Some(device) => device,
         None => {
-            let entry = NewElement::new(like(doc, vm, "device")).attribute("alias", alias);
+            let entry = NewElement::new(prefixed(doc, vm, "device")).attribute("alias", alias);
             doc.append(vm, entry)?
         }
     };
@@ -167,7 +186,31 @@ fn device_entry(doc: &Document, vm: Element, alias: &str) -> Option<Element> {
     doc.children(vm).find(|&d| doc.is_in(d, NAMESPACE, "device") && doc.has(d, "alias", alias))
 }
 
-/// Our element of the metadata, made where it is missing.
+fn set_below(doc: &mut Document, holder: Element, name: &str, value: &str) -> Result<(), EditError> {
+    let custom = match doc.child_in(holder, NAMESPACE, "custom") {
+        Some(c) => c,
+        None => doc.append(holder, NewElement::new(prefixed(doc, holder, "custom")))?,
+    };
+    let known = doc.children(custom).find(|&p| doc.has(p, "name", name));
+    match known {
+        Some(p) => doc.set_text(p, value),
+        None => {
+            let property =
+                NewElement::new(prefixed(doc, custom, "property")).attribute("name", name).text(value);
+            doc.append(custom, property).map(drop)
+        }
+    }
+}
+
+/// `local` with the prefix that our metadata has in this document.
+fn prefixed(doc: &Document, vm: Element, local: &str) -> String {
+    match doc.name(vm).split_once(':') {
+        Some((prefix, _)) => format!("{prefix}:{local}"),
+        None => local.to_owned(),
+    }
+}
+
+/// The element of our metadata, made where it is missing.
 fn ensure_vm(doc: &mut Document) -> Result<Element, EditError> {
     let metadata = match doc.child(doc.root(), "metadata") {
         Some(m) => m,
@@ -182,29 +225,6 @@ fn ensure_vm(doc: &mut Document) -> Result<Element, EditError> {
     match doc.child_in(metadata, NAMESPACE, "vm") {
         Some(vm) => Ok(vm),
         None => doc.append(metadata, format!("<{PREFIX}:vm xmlns:{PREFIX}=\"{NAMESPACE}\"/>").as_str()),
-    }
-}
-
-/// A name with the prefix that `element` has.
-fn like(doc: &Document, element: Element, local: &str) -> String {
-    match doc.name(element).split_once(':') {
-        Some((prefix, _)) => format!("{prefix}:{local}"),
-        None => local.to_owned(),
-    }
-}
-
-fn set_below(doc: &mut Document, holder: Element, name: &str, value: &str) -> Result<(), EditError> {
-    let custom = match doc.child_in(holder, NAMESPACE, "custom") {
-        Some(c) => c,
-        None => doc.append(holder, NewElement::new(like(doc, holder, "custom")))?,
-    };
-    let known = doc.children(custom).find(|&p| doc.has(p, "name", name));
-    match known {
-        Some(p) => doc.set_text(p, value),
-        None => {
-            let property = NewElement::new(like(doc, custom, "property")).attribute("name", name).text(value);
-            doc.append(custom, property).map(drop)
-        }
     }
 }
 

@@ -1,49 +1,62 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A VM as its domain XML describes it.
 
-use crate::Error;
+use crate::event::{CustomProperties, Vm};
 use crate::identity::{canonical_uuid, random_uuid};
 use crate::properties;
 use virt_hooks_domxml::{Document, Element, NewElement};
-use virt_hooks_engine::{CustomProperties, Vm};
+
+/// A domain XML that cannot be used; its text is one line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("domain XML: {0}")]
+pub struct MachineError(pub String);
 
 /// A VM and its domain XML.
 #[derive(Clone, Debug)]
-pub(crate) struct Machine {
+pub struct Machine {
     doc: Document,
-    pub(crate) vm: Vm,
+    /// What events say of it.
+    pub vm: Vm,
 }
 
 /// A device as it stands in a domain XML, with its custom properties.
-pub(crate) struct CustomDevice {
-    pub(crate) element: Element,
+pub struct CustomDevice {
+    /// The element, in the document of its [`Machine`].
+    pub element: Element,
     properties: CustomProperties,
     /// What to call it: its alias, else its kind and address.
-    pub(crate) label: String,
+    pub label: String,
 }
 
 impl CustomDevice {
-    pub(crate) fn properties(&self) -> &CustomProperties {
+    /// Its custom properties, of both kinds of metadata.
+    pub fn properties(&self) -> &CustomProperties {
         &self.properties
     }
 }
 
 impl Machine {
     /// Reads a domain XML. A VM without a UUID gets one, because hooks and launch flags need it.
-    pub(crate) fn read(xml: &[u8]) -> Result<Self, Error> {
-        let bad = |e: &dyn std::fmt::Display| Error::Xml(e.to_string());
+    ///
+    /// # Errors
+    /// It is no domain XML, or one without a name or with a broken UUID.
+    pub fn read(xml: &[u8]) -> Result<Self, MachineError> {
+        let bad = |e: &dyn std::fmt::Display| MachineError(e.to_string());
         let mut doc = Document::parse(xml).map_err(|e| bad(&e))?;
         if doc.name(doc.root()) != "domain" {
-            return Err(Error::Xml(format!("the root element is <{}>, not <domain>", doc.name(doc.root()))));
+            return Err(MachineError(format!(
+                "the root element is <{}>, not <domain>",
+                doc.name(doc.root())
+            )));
         }
         let text =
             |doc: &Document, name| doc.child(doc.root(), name).map(|e| (e, doc.text(e).trim().to_owned()));
         let Some((name_element, name)) = text(&doc, "name").filter(|(_, n)| !n.is_empty()) else {
-            return Err(Error::Xml("it has no <name>".to_owned()));
+            return Err(MachineError("it has no <name>".to_owned()));
         };
         let id = match text(&doc, "uuid") {
             Some((_, uuid)) => {
-                canonical_uuid(&uuid).ok_or_else(|| Error::Xml(format!("\"{uuid}\" is not a UUID")))?
+                canonical_uuid(&uuid).ok_or_else(|| MachineError(format!("\"{uuid}\" is not a UUID")))?
             }
             None => {
                 let uuid = random_uuid().map_err(|e| bad(&e))?;
@@ -55,30 +68,70 @@ impl Machine {
         Ok(Self { doc, vm: Vm { id, name: Some(name), properties } })
     }
 
-    pub(crate) fn name(&self) -> &str {
+    /// Its name.
+    pub fn name(&self) -> &str {
         self.vm.name.as_deref().unwrap_or(&self.vm.id)
     }
 
-    pub(crate) fn xml(&self) -> &str {
+    /// The XML as it stands.
+    pub fn xml(&self) -> &str {
         self.doc.as_str()
     }
 
     /// Sets a custom property, in the XML too.
-    pub(crate) fn set(&mut self, name: &str, value: &str) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// XML cannot hold the value.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<(), MachineError> {
         properties::set(&mut self.doc, name, value)
-            .map_err(|e| Error::Xml(format!("cannot take the property \"{name}\": {e}")))?;
+            .map_err(|e| MachineError(format!("cannot take the property \"{name}\": {e}")))?;
         self.vm.properties.set(name, value);
         Ok(())
     }
 
+    /// The mark of a stored definition that hooks were applied to: [`Engine::fingerprint`](crate::Engine::fingerprint)
+    /// as it was then.
+    pub fn mark(&self) -> Option<String> {
+        properties::marked(&self.doc)
+    }
+
+    /// Marks the XML as one that hooks were applied to.
+    ///
+    /// # Errors
+    /// XML cannot hold the mark.
+    pub fn set_mark(&mut self, digest: &str) -> Result<(), MachineError> {
+        properties::mark(&mut self.doc, digest).map_err(|e| MachineError(format!("cannot take a mark: {e}")))
+    }
+
+    /// Sets a custom property in our metadata, of the VM or of the device with an alias; `None` removes it.
+    ///
+    /// # Errors
+    /// The XML cannot take it.
+    pub fn change(
+        &mut self,
+        device: Option<&str>,
+        name: &str,
+        value: Option<&str>,
+    ) -> Result<(), MachineError> {
+        let done = match (device, value) {
+            (None, Some(value)) => properties::set(&mut self.doc, name, value),
+            (Some(alias), Some(value)) => properties::set_of_device(&mut self.doc, alias, name, value),
+            (device, None) => properties::unset(&mut self.doc, device, name),
+        };
+        done.map_err(|e| MachineError(format!("cannot take the property \"{name}\": {e}")))
+    }
+
     /// Takes over what hooks made of the XML; properties stay as they were given, and the metadata is theirs.
-    pub(crate) fn replace(&mut self, xml: &[u8]) -> Result<(), Error> {
-        self.doc = Document::parse(xml).map_err(|e| Error::Xml(e.to_string()))?;
+    ///
+    /// # Errors
+    /// It is no XML any more.
+    pub fn replace(&mut self, xml: &[u8]) -> Result<(), MachineError> {
+        self.doc = Document::parse(xml).map_err(|e| MachineError(e.to_string()))?;
         Ok(())
     }
 
     /// The devices with an entry for custom properties, in document order.
-    pub(crate) fn custom_devices(&self) -> Vec<CustomDevice> {
+    pub fn custom_devices(&self) -> Vec<CustomDevice> {
         let entries = properties::of_devices(&self.doc);
         let Some(devices) = self.doc.child(self.doc.root(), "devices").filter(|_| !entries.is_empty()) else {
             return Vec::new();
@@ -93,7 +146,7 @@ impl Machine {
     }
 
     /// The devices of a kind, such as `interface`, in document order, with what properties they have.
-    pub(crate) fn devices(&self, kind: &str) -> Vec<CustomDevice> {
+    pub fn devices(&self, kind: &str) -> Vec<CustomDevice> {
         let entries = properties::of_devices(&self.doc);
         let all = self.doc.devices(kind).into_iter();
         all.map(|element| CustomDevice {
@@ -104,30 +157,35 @@ impl Machine {
         .collect()
     }
 
-    pub(crate) fn doc(&self) -> &Document {
+    /// The XML, taken apart.
+    pub fn doc(&self) -> &Document {
         &self.doc
     }
 
-    pub(crate) fn doc_mut(&mut self) -> &mut Document {
+    /// The XML, to be edited.
+    pub fn doc_mut(&mut self) -> &mut Document {
         &mut self.doc
     }
 
     /// The XML of one device as a document of its own: with the namespaces it takes from around it.
-    pub(crate) fn device_xml(&self, device: &CustomDevice) -> String {
+    pub fn device_xml(&self, device: &CustomDevice) -> String {
         standalone(&self.doc, device.element)
     }
 
     /// Puts what hooks made of a device in its place (C30: where it stood, not at the end).
-    pub(crate) fn replace_device(&mut self, device: &CustomDevice, xml: &str) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// It is no single element.
+    pub fn replace_device(&mut self, device: &CustomDevice, xml: &str) -> Result<(), MachineError> {
         self.doc
             .replace(device.element, xml)
             .map(drop)
-            .map_err(|e| Error::Xml(format!("cannot take {} from its hooks: {e}", device.label)))
+            .map_err(|e| MachineError(format!("cannot take {} from its hooks: {e}", device.label)))
     }
 }
 
 /// What to call a device: its kind, with its alias, else its address.
-pub(crate) fn label(doc: &Document, device: Element) -> String {
+pub fn label(doc: &Document, device: Element) -> String {
     let kind = doc.local_name(device);
     let below = |child, attribute| doc.child(device, child).and_then(|c| doc.attribute(c, attribute));
     match below("alias", "name").or_else(|| below("mac", "address")).or_else(|| below("target", "dev")) {
@@ -137,7 +195,7 @@ pub(crate) fn label(doc: &Document, device: Element) -> String {
 }
 
 /// The XML of one element as a document of its own: with the namespaces it takes from around it.
-pub(crate) fn standalone(doc: &Document, element: Element) -> String {
+pub fn standalone(doc: &Document, element: Element) -> String {
     let source = doc.source(element);
     let mut prefixes: Vec<&str> = std::iter::once(element)
         .chain(doc.descendants(element))
