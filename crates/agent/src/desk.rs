@@ -49,11 +49,17 @@ pub(crate) struct Desk {
 }
 
 /// Which after-points an operation wants, and where they go.
-type Claim = (fn(&After) -> bool, Sender<Due>);
+struct Claim {
+    number: u64,
+    wants: fn(&After) -> bool,
+    to: Sender<Due>,
+}
 
 struct State {
     life: Life,
-    claim: Option<Claim>,
+    /// Those of operations at the desk: one whose after-points still run may be there beside the next one.
+    claims: Vec<Claim>,
+    last_claim: u64,
     /// An operation ended without knowing how.
     unsettled: bool,
 }
@@ -62,7 +68,7 @@ impl Desk {
     pub(crate) fn new(uuid: &str, life: Life, observer: Option<Observer>) -> Arc<Self> {
         Arc::new(Self {
             uuid: uuid.to_owned(),
-            state: Mutex::new(State { life, claim: None, unsettled: false }),
+            state: Mutex::new(State { life, claims: Vec::new(), last_claim: 0, unsettled: false }),
             afters: Arc::default(),
             operations: Arc::default(),
             observer,
@@ -76,7 +82,7 @@ impl Desk {
 
     /// Whether an operation is at it.
     pub(crate) fn attended(&self) -> bool {
-        self.state().claim.is_some()
+        !self.state().claims.is_empty()
     }
 
     /// An operation ended without knowing how: somebody is to find out.
@@ -128,13 +134,14 @@ impl Desk {
             for after in advance(&mut state.life) {
                 // Under the lock: turns come in the order of what they follow from.
                 let due = Due { after, turn: self.afters.turn() };
-                match &state.claim {
-                    Some((wants, claim)) if wants(&after) => {
-                        if let Err(gone) = claim.send(due) {
+                // The newest first: it is the one that acts.
+                match state.claims.iter().rev().find(|claim| (claim.wants)(&after)) {
+                    Some(claim) => {
+                        if let Err(gone) = claim.to.send(due) {
                             unclaimed.push(gone.0);
                         }
                     }
-                    _ => unclaimed.push(due),
+                    None => unclaimed.push(due),
                 }
             }
         }
@@ -227,6 +234,7 @@ impl Drop for Turn {
 /// An operation at a desk: it claims the after-points it is the reason of.
 pub(crate) struct Attendance {
     pub(crate) desk: Arc<Desk>,
+    number: u64,
     /// Where no agent feeds the desk, who waits feeds it.
     events: Option<Subscription>,
     claimed: Receiver<Due>,
@@ -245,8 +253,14 @@ impl Attendance {
     /// Attends to a desk; `claims` says which after-points are the operation's.
     pub(crate) fn new(desk: Arc<Desk>, events: Option<Subscription>, claims: fn(&After) -> bool) -> Self {
         let (sender, claimed) = mpsc::channel();
-        desk.state().claim = Some((claims, sender));
-        Self { desk, events, claimed }
+        let number = {
+            let mut state = desk.state();
+            state.last_claim += 1;
+            let number = state.last_claim;
+            state.claims.push(Claim { number, wants: claims, to: sender });
+            number
+        };
+        Self { desk, number, events, claimed }
     }
 
     /// The operation goes on.
@@ -309,7 +323,7 @@ impl Attendance {
 
 impl Drop for Attendance {
     fn drop(&mut self) {
-        self.desk.state().claim = None;
+        self.desk.state().claims.retain(|claim| claim.number != self.number);
         // What was claimed and not taken is somebody else's now.
         while let Ok(due) = self.claimed.try_recv() {
             self.desk.leave(due);
@@ -376,5 +390,24 @@ mod tests {
         assert_eq!(observed.try_recv().unwrap(), After::Pause("pause"), "nobody fired it");
         events(&desk, &[Lifecycle::Resumed(ResumeReason::Unpaused)]);
         assert_eq!(observed.try_recv().unwrap(), After::Cont);
+    }
+
+    #[test]
+    fn an_operation_that_ends_takes_only_its_own_claim() {
+        let (sender, observed) = mpsc::channel();
+        let desk = Desk::new(
+            "u",
+            Life::new("qemu:///x"),
+            Some(Box::new(move |_, due| sender.send(due.after).unwrap())),
+        );
+        events(&desk, &BOOT);
+        assert_eq!(observed.try_recv().unwrap(), After::Start);
+        let pausing = Attendance::new(desk.clone(), None, |after| matches!(after, After::Pause(_)));
+        let destroying = Attendance::new(desk.clone(), None, |after| matches!(after, After::Destroy { .. }));
+        drop(pausing);
+        destroying.step(Step::Destroy);
+        destroying.step(Step::Destroyed);
+        assert!(destroying.due().is_some() && observed.try_recv().is_err());
+        assert!(desk.attended());
     }
 }
