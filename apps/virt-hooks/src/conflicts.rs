@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `conflicts`: hooks of one chain that write the same place.
 
-use crate::r#try::{LIST, payload, samples};
 use crate::cli::{Conflicts, Format, Locations, custom_properties};
 use crate::environ::Environ;
 use crate::failure::Failure;
@@ -10,6 +9,7 @@ use crate::list::pretty;
 use crate::points;
 use crate::render::{self, Style, count, paint, printable};
 use crate::streams::{Look, Streams};
+use crate::r#try::{LIST, payload, samples};
 use serde::Serialize;
 use std::fmt::Write;
 use std::os::fd::AsFd;

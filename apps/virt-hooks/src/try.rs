@@ -143,7 +143,12 @@ fn is_given(it: &Given) -> bool {
 }
 
 /// The payload that was asked for, or the sample of the point.
-pub(crate) fn payload(it: &Given, point: &Point, limit: u64, streams: &mut Streams<'_>) -> Result<Payload, Failure> {
+pub(crate) fn payload(
+    it: &Given,
+    point: &Point,
+    limit: u64,
+    streams: &mut Streams<'_>,
+) -> Result<Payload, Failure> {
     let name = &point.name;
     if point.payload == PayloadKind::None {
         return if is_given(it) {

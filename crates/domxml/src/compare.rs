@@ -38,9 +38,11 @@ pub fn compare(before: &Document, after: &Document) -> Vec<Difference> {
         if matches!((b, a), (Some(Place::Element(_)), None) | (None, Some(Place::Element(_)))) {
             whole = Some(format!("{path}/"));
         }
-        let text = |p: Option<&Place>| p.map(|p| match p {
-            Place::Element(text) | Place::Value(text) => text.clone(),
-        });
+        let text = |p: Option<&Place>| {
+            p.map(|p| match p {
+                Place::Element(text) | Place::Value(text) => text.clone(),
+            })
+        };
         differences.push(Difference { path: path.clone(), before: text(b), after: text(a) });
     }
     differences

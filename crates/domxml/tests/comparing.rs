@@ -11,7 +11,8 @@ fn paths(before: &str, after: &str) -> Vec<String> {
 
 #[test]
 fn attributes_texts_and_elements() {
-    let before = "<domain><name>a</name><cpu mode='x'/><devices><disk><target dev='vda'/></disk></devices></domain>";
+    let before =
+        "<domain><name>a</name><cpu mode='x'/><devices><disk><target dev='vda'/></disk></devices></domain>";
     let after = "<domain><name>b</name><cpu mode='y'/><devices><disk><driver cache='none'/><target dev='vda'/></disk></devices></domain>";
     assert_eq!(
         paths(before, after),
