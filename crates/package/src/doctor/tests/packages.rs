@@ -10,7 +10,7 @@ fn package(t: &Tree, name: &str, lines: &str) {
     t.dir(&format!("packages/{name}"));
     t.file(
         &format!("packages/{name}/hook.toml"),
-        &format!(
+        format!(
             "manifest = 1\nname = \"{name}\"\nversion = \"1\"\nsummary = \"s\"\ndescription = \"d\"\nlicence = \"MIT\"\n\
              {top}\n[[point]]\nname = \"before_vm_start\"\norder = 50\n{tables}"
         ),
