@@ -69,11 +69,20 @@ fn each_package_says_where_it_can_be_used() {
         for (target, support) in [("libvirt", p.libvirt), ("kubevirt", p.kubevirt), ("vdsm", p.vdsm)] {
             assert!(support.is_some(), "{name}: [portability] has no {target}");
         }
-        assert!(p.note.as_ref().is_some_and(|note| note.trim().len() > 20), "{name}: [portability] has no note");
+        assert!(
+            p.note.as_ref().is_some_and(|note| note.trim().len() > 20),
+            "{name}: [portability] has no note"
+        );
         // What no event of a cluster ever fires can only be said not to work there.
         let fired = |point: &str| {
-            matches!(point, "before_device_create" | "before_vm_start" | "after_vm_start" | "before_vm_destroy" | "after_vm_destroy")
-                || point.contains("_vm_migrate_")
+            matches!(
+                point,
+                "before_device_create"
+                    | "before_vm_start"
+                    | "after_vm_start"
+                    | "before_vm_destroy"
+                    | "after_vm_destroy"
+            ) || point.contains("_vm_migrate_")
         };
         if !manifest.point.iter().any(|point| fired(&point.name)) {
             assert_eq!(p.kubevirt, Some(Support::No), "{name}: nothing in a cluster fires its points");

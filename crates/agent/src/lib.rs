@@ -28,7 +28,6 @@ mod list;
 mod lock;
 mod machine;
 mod occasion;
-mod properties;
 mod start;
 mod watch;
 
@@ -40,6 +39,6 @@ pub use devices::{
 pub use driver::Driver;
 pub use error::Error;
 pub use list::Listed;
-pub use properties::NAMESPACE;
 pub use start::{Source, StartRequest, Started};
+pub use virt_hooks_engine::NAMESPACE;
 pub use watch::{Quiet, Watch};

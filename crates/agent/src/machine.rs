@@ -3,8 +3,8 @@
 
 use crate::Error;
 use crate::identity::{canonical_uuid, random_uuid};
-use crate::properties;
 use virt_hooks_domxml::{Document, Element, NewElement};
+use virt_hooks_engine::properties;
 use virt_hooks_engine::{CustomProperties, Vm};
 
 /// A VM and its domain XML.

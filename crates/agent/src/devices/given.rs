@@ -3,9 +3,9 @@
 
 use crate::error::Error;
 use crate::machine::{label, standalone};
-use crate::properties;
 use virt_hooks_domxml::{Document, Element};
 use virt_hooks_engine::CustomProperties;
+use virt_hooks_engine::properties;
 
 /// A device that a request brings.
 #[derive(Debug)]

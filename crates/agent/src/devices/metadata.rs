@@ -3,9 +3,9 @@
 //!
 //! Only entries in our own namespace are written. Those in VDSM's are read everywhere, and left to VDSM.
 
-use crate::properties::{DeviceEntry, NAMESPACE, PREFIX};
 use virt_hooks_domxml::{Document, EditError, Element, NewElement};
 use virt_hooks_engine::CustomProperties;
+use virt_hooks_engine::properties::{DeviceEntry, NAMESPACE, PREFIX};
 use virt_hooks_libvirt::{Affect, Domain};
 
 /// Keeps the properties of a device of `machine`, the live XML that has it.

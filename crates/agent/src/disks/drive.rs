@@ -246,7 +246,7 @@ fn vdsm_id(doc: &Document, disk: Element, id: &str) -> Option<String> {
     let vm = doc.child_in(metadata, OVIRT_VM_NAMESPACE, "vm")?;
     let entry = doc.children(vm).find(|&d| {
         doc.is_in(d, OVIRT_VM_NAMESPACE, "device")
-            && crate::properties::DeviceEntry::which(doc, d).is_about(doc, disk)
+            && virt_hooks_engine::properties::DeviceEntry::which(doc, d).is_about(doc, disk)
     })?;
     doc.child_in(entry, OVIRT_VM_NAMESPACE, id).map(|e| doc.text(e).trim().to_owned())
 }

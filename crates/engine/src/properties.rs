@@ -12,25 +12,27 @@
 //! </virt-hooks:vm>
 //! ```
 
+use crate::event::CustomProperties;
 use virt_hooks_domxml::{Document, EditError, Element, NewElement, OVIRT_VM_NAMESPACE};
-use virt_hooks_engine::CustomProperties;
 
 /// The namespace of our metadata.
 pub const NAMESPACE: &str = "http://virt-hooks.io/vm/1.0";
-pub(crate) const PREFIX: &str = "virt-hooks";
+/// The prefix it is written with.
+pub const PREFIX: &str = "virt-hooks";
 
 /// A `device` entry: which device is meant, and its properties.
 #[derive(Clone, Debug)]
-pub(crate) struct DeviceEntry {
+pub struct DeviceEntry {
     alias: Option<String>,
     mac: Option<String>,
     name: Option<String>,
     kind: Option<String>,
-    pub(crate) properties: CustomProperties,
+    /// Its properties.
+    pub properties: CustomProperties,
 }
 
 /// Properties of the VM: VDSM's first, so that ours win.
-pub(crate) fn of_vm(doc: &Document) -> CustomProperties {
+pub fn of_vm(doc: &Document) -> CustomProperties {
     vms(doc)
         .flat_map(|(vm, uri)| doc.child_in(vm, uri, "custom").map(|custom| (custom, uri)))
         .flat_map(|(custom, uri)| listed(doc, custom, uri))
@@ -38,7 +40,7 @@ pub(crate) fn of_vm(doc: &Document) -> CustomProperties {
 }
 
 /// Devices with an entry for custom properties, even an empty one.
-pub(crate) fn of_devices(doc: &Document) -> Vec<DeviceEntry> {
+pub fn of_devices(doc: &Document) -> Vec<DeviceEntry> {
     let mut entries = Vec::new();
     for (vm, uri) in vms(doc) {
         for device in doc.children(vm).filter(|&d| doc.is_in(d, uri, "device")) {
@@ -51,7 +53,7 @@ pub(crate) fn of_devices(doc: &Document) -> Vec<DeviceEntry> {
 }
 
 /// The properties of a device; `None` where no entry is about it. VDSM's entry comes before ours, which wins.
-pub(crate) fn about(entries: &[DeviceEntry], doc: &Document, device: Element) -> Option<CustomProperties> {
+pub fn about(entries: &[DeviceEntry], doc: &Document, device: Element) -> Option<CustomProperties> {
     let mut about = entries.iter().filter(|e| e.is_about(doc, device));
     let mut properties = about.next()?.properties.clone();
     for more in about {
@@ -64,7 +66,7 @@ pub(crate) fn about(entries: &[DeviceEntry], doc: &Document, device: Element) ->
 
 impl DeviceEntry {
     /// Which device a `device` element of the metadata means; without its properties.
-    pub(crate) fn which(doc: &Document, entry: Element) -> Self {
+    pub fn which(doc: &Document, entry: Element) -> Self {
         let text =
             |name| doc.attribute(entry, name).map(std::borrow::Cow::into_owned).filter(|v| !v.is_empty());
         Self {
@@ -77,7 +79,7 @@ impl DeviceEntry {
     }
 
     /// Whether this entry is about `device`: by alias; else by MAC address; else by kind and target name.
-    pub(crate) fn is_about(&self, doc: &Document, device: Element) -> bool {
+    pub fn is_about(&self, doc: &Document, device: Element) -> bool {
         let below = |child: &str, attribute: &str| {
             doc.child(device, child)
                 .and_then(|c| doc.attribute(c, attribute))
@@ -122,7 +124,10 @@ fn listed(doc: &Document, custom: Element, uri: &'static str) -> Vec<(String, St
 }
 
 /// Sets a property of the VM in our metadata.
-pub(crate) fn set(doc: &mut Document, name: &str, value: &str) -> Result<(), EditError> {
+///
+/// # Errors
+/// XML cannot hold the name or the value.
+pub fn set(doc: &mut Document, name: &str, value: &str) -> Result<(), EditError> {
     let metadata = match doc.child(doc.root(), "metadata") {
         Some(m) => m,
         // libvirt takes the children of <domain> in any order; here people look for it.
