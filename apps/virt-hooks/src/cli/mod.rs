@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The grammar of the command line.
 
+mod convert;
 mod doctor;
 mod fire;
 mod history;
@@ -12,6 +13,7 @@ mod values;
 mod vm;
 mod vm_devices;
 
+pub use convert::{Convert, ConvertCommand, ConvertFormat, ConvertOvirt};
 pub use doctor::Doctor;
 pub use fire::{Checking, Fire, Kind, OnFailure};
 pub use history::History;
@@ -86,6 +88,8 @@ pub enum Command {
     Doctor(Doctor),
     /// Make an rpm, deb or tar file of a hook's directory
     Package(Package),
+    /// Take virtual machines with their properties elsewhere
+    Convert(Convert),
     /// Start and stop virtual machines, hooks included
     Vm(Vm),
 }

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod case;
+mod convert;
 mod dry_run;
 mod fire;
 mod history;
