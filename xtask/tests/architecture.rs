@@ -19,6 +19,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("crates/sdk", 1),
     ("crates/engine", 2),
     ("crates/agent", 3),
+    ("crates/networks", 3),
     ("crates/package", 3),
     ("apps/virt-hooks", 4),
     ("apps/", 5),

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The verbs that change a running VM.
 
-use crate::report::Destined;
-use crate::screen::Screen;
 use crate::verbs::{finish, text};
 use std::fs::File;
 use std::io::Read;
@@ -11,8 +9,9 @@ use virt_hooks::cli::{
     Connected, Console, Link, Place, Property, VmChange, VmMemoryPlug, VmNicUpdate, VmPlug, VmSetCpus,
     VmSetTicket, VmUnplug, custom_properties,
 };
+use virt_hooks::operation::Destined;
 use virt_hooks::render::{Style, paint, printable};
-use virt_hooks::{Failure, Interrupt, Streams, payload};
+use virt_hooks::{Failure, Interrupt, Screen, Streams, payload};
 use virt_hooks_agent::{
     Changed, CpusRequest, Driver, Error, Graphics, MemoryModule, NicChange, NicUpdate, PlugRequest, Ticket,
     TicketRequest, UnplugRequest, WhenConnected,

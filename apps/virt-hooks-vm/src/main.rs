@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The `vm` verbs of `virt-hooks`: the part that loads libvirt.
+//! The `vm` and `host` verbs of `virt-hooks`: the part that loads libvirt.
 //!
 //! `virt-hooks vm …` becomes this program, with the same arguments.
 #![forbid(unsafe_code)]
 
 mod devices;
-mod report;
-mod screen;
+mod inquiries;
 mod verbs;
 
 use std::process::ExitCode;
-use virt_hooks::cli::{self, Command, Parsed, VmCommand};
+use virt_hooks::cli::{self, Command, HostCommand, Parsed, VmCommand};
 use virt_hooks::{Environ, Failure, Streams, conclude};
 use virt_hooks_contract::exit;
 
@@ -26,21 +25,30 @@ fn run(environ: &Environ, streams: &mut Streams<'_>) -> Result<u8, Failure> {
         Parsed::Print(text) => return streams.print(text.as_bytes()).map(|()| exit::command::PROCEED),
         Parsed::Run(cli) => cli,
     };
-    let Command::Vm(vm) = &cli.command else {
-        return Err(Failure::usage("virt-hooks-vm has the verbs of \"vm\" only: use virt-hooks"));
-    };
     let host = cli.locations.host_with_warnings(environ, streams)?;
-    match &vm.command {
-        VmCommand::Start(start) => verbs::start(start, host, streams),
-        VmCommand::Destroy(destroy) => verbs::destroy(destroy, host, streams),
-        VmCommand::List(list) => verbs::list(list, host, streams),
-        VmCommand::NicPlug(plug) => devices::nic_plug(plug, host, streams),
-        VmCommand::NicUnplug(unplug) => devices::nic_unplug(unplug, host, streams),
-        VmCommand::NicUpdate(update) => devices::nic_update(update, host, streams),
-        VmCommand::DiskPlug(plug) => devices::disk_plug(plug, host, streams),
-        VmCommand::DiskUnplug(unplug) => devices::disk_unplug(unplug, host, streams),
-        VmCommand::MemoryPlug(plug) => devices::memory_plug(plug, host, streams),
-        VmCommand::SetCpus(set) => devices::set_cpus(set, host, streams),
-        VmCommand::SetTicket(set) => devices::set_ticket(set, host, streams),
+    match &cli.command {
+        Command::Vm(vm) => match &vm.command {
+            VmCommand::Start(start) => verbs::start(start, host, streams),
+            VmCommand::Destroy(destroy) => verbs::destroy(destroy, host, streams),
+            VmCommand::List(list) => verbs::list(list, host, streams),
+            VmCommand::NicPlug(plug) => devices::nic_plug(plug, host, streams),
+            VmCommand::NicUnplug(unplug) => devices::nic_unplug(unplug, host, streams),
+            VmCommand::NicUpdate(update) => devices::nic_update(update, host, streams),
+            VmCommand::DiskPlug(plug) => devices::disk_plug(plug, host, streams),
+            VmCommand::DiskUnplug(unplug) => devices::disk_unplug(unplug, host, streams),
+            VmCommand::MemoryPlug(plug) => devices::memory_plug(plug, host, streams),
+            VmCommand::SetCpus(set) => devices::set_cpus(set, host, streams),
+            VmCommand::SetTicket(set) => devices::set_ticket(set, host, streams),
+            VmCommand::Stats(stats) => inquiries::vm_stats(stats, host, streams),
+        },
+        Command::Host(about) => match &about.command {
+            HostCommand::Caps(ask) => inquiries::caps(ask, host, streams),
+            HostCommand::Stats(stats) => inquiries::host_stats(stats, host, streams),
+            HostCommand::Devices(ask) => inquiries::devices(ask, host, streams),
+            HostCommand::SetupNetworks(_) => {
+                Err(Failure::usage("virt-hooks-vm sets up no networks: use virt-hooks host setup-networks"))
+            }
+        },
+        _ => Err(Failure::usage("virt-hooks-vm has the verbs that need libvirt only: use virt-hooks")),
     }
 }

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The verbs: from the command line to the driver, and from its answer to an exit code.
 
-use crate::report::{Destined, Operation};
-use crate::screen::Screen;
 use std::os::fd::AsFd;
 use virt_hooks::cli::{Format, Property, VmDestroy, VmList, VmStart};
+use virt_hooks::operation::{Destined, Operation};
 use virt_hooks::render::{Style, Table, paint};
-use virt_hooks::{Failure, Interrupt, Streams, history, payload};
+use virt_hooks::{Failure, Interrupt, Screen, Streams, history, payload};
 use virt_hooks_agent::{DestroyRequest, Driver, Error, Source, StartRequest};
 use virt_hooks_contract::{PayloadKind, exit};
 use virt_hooks_engine::Host;

@@ -16,19 +16,23 @@ mod fire;
 pub mod history;
 mod interrupt;
 mod list;
+pub mod operation;
 mod package;
 pub mod payload;
 mod points;
 pub mod render;
+mod screen;
+mod setup_networks;
 mod streams;
 mod vm;
 
 pub use environ::Environ;
 pub use failure::Failure;
 pub use interrupt::Interrupt;
+pub use screen::Screen;
 pub use streams::{Look, Streams};
 
-use cli::{Command, Locations, Parsed};
+use cli::{Command, Host as AboutHost, HostCommand, Locations, Parsed};
 use virt_hooks_contract::exit;
 use virt_hooks_engine::{Host, HostError, Overrides};
 
@@ -49,7 +53,10 @@ pub fn run(environ: &Environ, streams: &mut Streams<'_>) -> u8 {
             Command::Doctor(doctor) => doctor::run(doctor, &cli.locations, environ, streams),
             Command::Package(package) => package::run(package, &cli.locations, environ, streams),
             Command::Convert(verb) => convert::run(verb, &cli.locations, environ, streams),
-            Command::Vm(_) => vm::hand_over(environ),
+            Command::Host(AboutHost { command: HostCommand::SetupNetworks(asked) }) => {
+                setup_networks::run(asked, &cli.locations, environ, streams)
+            }
+            Command::Vm(_) | Command::Host(_) => vm::hand_over(environ),
         },
         Err(failure) => Err(failure),
     };

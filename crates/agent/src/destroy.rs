@@ -6,9 +6,10 @@ use crate::error::Error;
 use crate::lock::VmLock;
 use crate::machine::Machine;
 use crate::occasion::Occasion;
-use crate::watch::Watch;
+
 use std::os::fd::BorrowedFd;
 use virt_hooks_contract::Report;
+use virt_hooks_engine::Watch;
 use virt_hooks_libvirt::XmlFlags;
 
 /// What to destroy, and how.

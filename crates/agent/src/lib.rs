@@ -23,13 +23,14 @@ mod devices;
 mod disks;
 mod driver;
 mod error;
+mod host;
 mod identity;
 mod list;
 mod lock;
 mod machine;
 mod occasion;
 mod start;
-mod watch;
+mod vm_stats;
 
 pub use destroy::{DestroyRequest, Destroyed};
 pub use devices::{
@@ -38,7 +39,8 @@ pub use devices::{
 };
 pub use driver::Driver;
 pub use error::Error;
+pub use host::{Inquiry, Sampling};
 pub use list::Listed;
 pub use start::{Source, StartRequest, Started};
 pub use virt_hooks_engine::NAMESPACE;
-pub use watch::{Quiet, Watch};
+pub use virt_hooks_engine::{Quiet, Watch};

@@ -112,9 +112,9 @@ impl Machine {
         &mut self.doc
     }
 
-    /// The XML of one device as a document of its own: with the namespaces it takes from around it.
+    /// The XML of one device as a document of its own.
     pub(crate) fn device_xml(&self, device: &CustomDevice) -> String {
-        standalone(&self.doc, device.element)
+        self.doc.standalone(device.element)
     }
 
     /// Puts what hooks made of a device in its place (C30: where it stood, not at the end).
@@ -134,29 +134,6 @@ pub(crate) fn label(doc: &Document, device: Element) -> String {
         Some(which) => format!("{kind} {which}"),
         None => kind.to_owned(),
     }
-}
-
-/// The XML of one element as a document of its own: with the namespaces it takes from around it.
-pub(crate) fn standalone(doc: &Document, element: Element) -> String {
-    let source = doc.source(element);
-    let mut prefixes: Vec<&str> = std::iter::once(element)
-        .chain(doc.descendants(element))
-        .flat_map(|e| doc.attributes(e).map(|(n, _)| n).chain(std::iter::once(doc.name(e))))
-        .filter_map(|name| name.split_once(':').map(|(prefix, _)| prefix))
-        .filter(|p| *p != "xml" && !source.contains(&format!("xmlns:{p}=")))
-        .collect();
-    prefixes.sort_unstable();
-    prefixes.dedup();
-    let declarations: String = prefixes
-        .into_iter()
-        .filter_map(|p| doc.lookup_prefix(element, p).map(|uri| format!(" xmlns:{p}=\"{}\"", escaped(&uri))))
-        .collect();
-    let name_end = 1 + doc.name(element).len();
-    format!("{}{declarations}{}", &source[..name_end], &source[name_end..])
-}
-
-fn escaped(value: &str) -> String {
-    value.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

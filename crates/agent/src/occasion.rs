@@ -4,12 +4,11 @@
 use crate::driver::Driver;
 use crate::error::Error;
 use crate::machine::{CustomDevice, Machine};
-use crate::watch::Watch;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Duration;
 use virt_hooks_contract::{Failure, Point, Report};
-use virt_hooks_engine::{CustomProperties, Document, Event, Outcome, Trouble, Vm, is_readable};
+use virt_hooks_engine::{CustomProperties, Document, Event, Outcome, Trouble, Vm, Watch, is_readable};
 
 /// One operation on a VM: what its events have in common, and their records.
 pub(crate) struct Occasion<'a> {

@@ -6,12 +6,12 @@ use crate::error::Error;
 use crate::lock::VmLock;
 use crate::machine::Machine;
 use crate::occasion::{Occasion, set_devices};
-use crate::watch::Watch;
+
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 use virt_hooks_contract::Report;
-use virt_hooks_engine::LaunchFlags;
+use virt_hooks_engine::{LaunchFlags, Watch};
 use virt_hooks_libvirt::{Connection, CreateFlags, Domain, ErrorKind, XmlFlags};
 
 /// Where the domain XML comes from.

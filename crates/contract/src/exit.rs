@@ -21,6 +21,6 @@ pub mod command {
     pub const USAGE: u8 = 2;
     /// What was given or found cannot be used: the payload, the run directory, libvirt, the VM.
     pub const UNUSABLE: u8 = 3;
-    /// libvirt refused the operation itself.
+    /// libvirt, or the kernel, refused the operation itself.
     pub const REFUSED: u8 = 4;
 }

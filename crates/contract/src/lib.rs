@@ -23,5 +23,5 @@ pub use manifest::{
 };
 pub use point::{Failure, Origin, Output, PayloadKind, Point, Properties, Subject, User, Variable};
 pub use report::{Report, RunRecord, SkippedRecord, Verdict};
-pub use toml_error::TomlError;
+pub use toml_error::{TomlError, nearest};
 pub use units::{format_time, parse_duration, parse_size};

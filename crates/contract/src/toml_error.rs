@@ -71,7 +71,7 @@ fn unknown_key(said: &str) -> Option<String> {
 }
 
 /// The candidate most like `word`, if any is alike enough to be meant.
-pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .map(|c| (strsim::damerau_levenshtein(word, c), c))
         .filter(|&(distance, c)| distance <= c.len().max(word.len()) / 3)

@@ -278,6 +278,31 @@ impl Document {
         found
     }
 
+    /// The element as a document of its own: its source, with the prefixes it takes from around it declared.
+    pub fn standalone(&self, element: Element) -> String {
+        let source = self.source(element);
+        let mut prefixes: Vec<&str> = self
+            .descendants(element)
+            .flat_map(|e| self.attributes(e).map(|(n, _)| n).chain(std::iter::once(self.name(e))))
+            .filter_map(|name| name.split_once(':').map(|(prefix, _)| prefix))
+            .filter(|p| *p != "xml" && !source.contains(&format!("xmlns:{p}=")))
+            .collect();
+        prefixes.sort_unstable();
+        prefixes.dedup();
+        let mut declarations = String::new();
+        for prefix in prefixes {
+            if let Some(uri) = self.lookup_prefix(element, prefix) {
+                declarations.push_str(" xmlns:");
+                declarations.push_str(prefix);
+                declarations.push_str("=\"");
+                escape::attribute_into(&mut declarations, &uri, b'"');
+                declarations.push('"');
+            }
+        }
+        let (tag, rest) = source.split_at((1 + self.name(element).len()).min(source.len()));
+        format!("{tag}{declarations}{rest}")
+    }
+
     /// All prefixes bound at `element` with their declarations as written (`xmlns:q='u'`).
     pub(crate) fn declarations_in_scope(&self, element: Element) -> String {
         let mut seen: Vec<&str> = Vec::new();

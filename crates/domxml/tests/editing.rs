@@ -453,3 +453,13 @@ fn foreign_encoding_takes_only_ascii() {
     }
     assert_eq!(d.as_str(), "<?xml version='1.0' encoding='ASCII'?><a b=\"c\"/>");
 }
+
+#[test]
+fn an_element_alone_takes_its_prefixes_along() {
+    let d =
+        Document::parse("<d xmlns:q='a&amp;\"b' xmlns:r='r'><e q:x='1'><q:f xml:id='i'/></e></d>").unwrap();
+    let e = d.child(d.root(), "e").unwrap();
+    let alone = d.standalone(e);
+    assert_eq!(alone, "<e xmlns:q=\"a&amp;&quot;b\" q:x='1'><q:f xml:id='i'/></e>");
+    assert!(Document::parse(alone).is_ok());
+}

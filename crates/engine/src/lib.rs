@@ -44,6 +44,7 @@ mod secrets;
 mod select;
 mod settings;
 mod users;
+mod watch;
 
 pub use chain::Engine;
 pub use discover::{Chain, Hook, SkipReason, Skipped};
@@ -57,3 +58,4 @@ pub use payload::{check_payload, make_run_dir};
 pub use plan::{Plan, PlannedHook};
 pub use properties::NAMESPACE;
 pub use settings::{Settings, SettingsError};
+pub use watch::{Quiet, Watch};

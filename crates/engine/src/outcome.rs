@@ -269,6 +269,11 @@ impl Outcome {
         text
     }
 
+    /// Its failures as a veto, in the form VDSM's clients know.
+    pub fn hook_error(&self) -> HookError {
+        HookError { text: self.error_text() }
+    }
+
     /// Ends an event as VDSM ends `before_vm_start`: first `keep` gets the payload as the hooks left it,
     /// also after failures, so that clean-up sees what they did; only then is a veto raised.
     ///
@@ -278,7 +283,7 @@ impl Outcome {
         keep(&self.payload);
         match self.verdict {
             Verdict::Proceed => Ok(self.payload),
-            Verdict::Veto => Err(HookError { text: self.error_text() }),
+            Verdict::Veto => Err(self.hook_error()),
         }
     }
 

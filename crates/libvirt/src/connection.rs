@@ -282,7 +282,12 @@ impl Connection {
         domains.into_iter().collect()
     }
 
-    fn domain(&self, call: &'static str, object: &str, pointer: *mut VirDomain) -> Result<Domain, Error> {
+    pub(crate) fn domain(
+        &self,
+        call: &'static str,
+        object: &str,
+        pointer: *mut VirDomain,
+    ) -> Result<Domain, Error> {
         let pointer = self.library().check_pointer(call, object, pointer)?;
         // SAFETY: a domain of this connection, and the reference is passed on.
         unsafe { Domain::from_owned(self.clone(), call, pointer) }

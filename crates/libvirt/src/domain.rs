@@ -257,6 +257,10 @@ impl Domain {
         };
     }
 
+    pub(crate) fn as_ptr(&self) -> *mut VirDomain {
+        self.pointer.as_ptr()
+    }
+
     pub(crate) fn check(
         &self,
         call: &'static str,

@@ -3,7 +3,7 @@
 //!
 //! Every function here exists since libvirt 1.2 or earlier, but for `virDomainDetachDeviceAlias` (4.4, of 2018).
 
-use std::ffi::{c_char, c_int, c_uint, c_ulong, c_ulonglong, c_void};
+use std::ffi::{c_char, c_int, c_longlong, c_uint, c_ulong, c_ulonglong, c_void};
 
 use libloading::Library;
 
@@ -42,6 +42,49 @@ pub(crate) struct VirError {
 pub(crate) struct VirDomainMemoryStat {
     pub(crate) tag: c_int,
     pub(crate) value: c_ulonglong,
+}
+
+/// libvirt's `virNodeDevice`, only ever seen through a pointer.
+#[repr(C)]
+pub(crate) struct VirNodeDevice {
+    _opaque: [u8; 0],
+}
+
+/// libvirt's `virTypedParameter`; which member of the union counts depends on `kind`.
+#[repr(C)]
+pub(crate) struct VirTypedParameter {
+    pub(crate) field: [c_char; 80],
+    pub(crate) kind: c_int,
+    pub(crate) value: VirTypedValue,
+}
+
+/// The union in libvirt's `virTypedParameter`.
+#[repr(C)]
+pub(crate) union VirTypedValue {
+    pub(crate) int: c_int,
+    pub(crate) uint: c_uint,
+    pub(crate) long: c_longlong,
+    pub(crate) ulong: c_ulonglong,
+    pub(crate) double: f64,
+    pub(crate) boolean: c_char,
+    pub(crate) string: *mut c_char,
+}
+
+/// libvirt's `virDomainStatsRecord`.
+#[repr(C)]
+pub(crate) struct VirDomainStatsRecord {
+    pub(crate) domain: *mut VirDomain,
+    pub(crate) parameters: *mut VirTypedParameter,
+    pub(crate) count: c_int,
+}
+
+/// libvirt's `virDomainControlInfo`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(crate) struct VirDomainControlInfo {
+    pub(crate) state: c_uint,
+    pub(crate) details: c_uint,
+    pub(crate) since: c_ulonglong,
 }
 
 pub(crate) type ErrorCallback = unsafe extern "C" fn(*mut c_void, *mut VirError);
@@ -143,4 +186,17 @@ functions! {
     virDomainDetachDeviceAlias(*mut VirDomain, *const c_char, c_uint) -> c_int;
     virDomainUpdateDeviceFlags(*mut VirDomain, *const c_char, c_uint) -> c_int;
     virDomainSetVcpusFlags(*mut VirDomain, c_uint, c_uint) -> c_int;
+
+    // For `node`.
+    virConnectGetCapabilities(*mut VirConnect) -> *mut c_char;
+    virConnectGetVersion(*mut VirConnect, *mut c_ulong) -> c_int;
+    virConnectGetAllDomainStats(*mut VirConnect, c_uint, *mut *mut *mut VirDomainStatsRecord, c_uint) -> c_int;
+    virDomainListGetStats(*mut *mut VirDomain, c_uint, *mut *mut *mut VirDomainStatsRecord, c_uint) -> c_int;
+    virDomainStatsRecordListFree(*mut *mut VirDomainStatsRecord) -> ();
+    virDomainRef(*mut VirDomain) -> c_int;
+    virDomainGetControlInfo(*mut VirDomain, *mut VirDomainControlInfo, c_uint) -> c_int;
+    virConnectListAllNodeDevices(*mut VirConnect, *mut *mut *mut VirNodeDevice, c_uint) -> c_int;
+    virNodeDeviceGetName(*mut VirNodeDevice) -> *const c_char;
+    virNodeDeviceGetXMLDesc(*mut VirNodeDevice, c_uint) -> *mut c_char;
+    virNodeDeviceFree(*mut VirNodeDevice) -> c_int;
 }

@@ -38,6 +38,7 @@ mod error;
 mod events;
 mod ffi;
 mod library;
+mod node;
 mod registry;
 mod types;
 
@@ -50,4 +51,5 @@ pub use events::{
     Subscription, SuspendReason,
 };
 pub use library::Libvirt;
+pub use node::{Control, DomainStats, NodeDevice, StatValue};
 pub use types::{Affect, CreateFlags, State, StateInfo, Version, XmlFlags};

@@ -91,6 +91,15 @@ impl Command {
         self.sudo
     }
 
+    /// Runs it, outside of a hook. A hook uses [`Context::execute`](crate::Context::execute), which its tests can
+    /// answer.
+    ///
+    /// # Errors
+    /// [`CommandError`] if it cannot be started or takes too long.
+    pub fn run(&self) -> Result<Output, CommandError> {
+        execute(self)
+    }
+
     fn program(&self) -> String {
         self.argv.first().map(|p| p.to_string_lossy().into_owned()).unwrap_or_default()
     }

@@ -5,7 +5,7 @@ use crate::child::{Failure, Plan, become_program};
 use crate::gate::Gate;
 use crate::wait::{Finished, Limits, Tick, wait};
 use crate::{Credentials, Environment};
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, CString, c_char};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -48,7 +48,7 @@ fn exec_message(e: &io::Error) -> &'static str {
         Some(libc::ENOEXEC) => "cannot be executed: not a program for this machine",
         Some(libc::ETXTBSY) => "cannot be executed: it is still open for writing",
         Some(libc::E2BIG) => {
-            "cannot be executed: its environment is too large (a property of over 128 KiB, or all over 2 MiB)"
+            "cannot be executed: its environment or arguments are too large (one of over 128 KiB, or all over 2 MiB)"
         }
         Some(libc::ELOOP) => "cannot be executed: too many symbolic links or interpreters",
         _ => "cannot be executed",
@@ -111,17 +111,40 @@ impl Launcher {
         limits: &Limits<'_>,
         tick: Option<Tick<'_>>,
     ) -> Result<Finished, SpawnError> {
+        self.run_with_arguments(program, &[], environment, credentials, limits, tick)
+    }
+
+    /// As [`Launcher::run`], with arguments. The kernel takes less than 128 KiB for each.
+    ///
+    /// # Errors
+    /// As [`Launcher::run`].
+    pub fn run_with_arguments(
+        &self,
+        program: &CStr,
+        arguments: &[CString],
+        environment: &Environment,
+        credentials: Option<&Credentials>,
+        limits: &Limits<'_>,
+        tick: Option<Tick<'_>>,
+    ) -> Result<Finished, SpawnError> {
         let envp = environment.pointers();
         // Before the pipes are opened and the clock starts: who waits here holds nothing, and loses nothing.
         let permit = self.gate.enter();
         let started = Instant::now();
         let stdout = pipe()?;
         let stderr = pipe()?;
-        let direct = [program.as_ptr(), std::ptr::null()];
-        let shell = [c"/bin/sh".as_ptr(), program.as_ptr(), std::ptr::null()];
-        let mut argv: &[*const c_char] = &direct;
+        // What a shell is given is one word longer: the shell's name.
+        let mut argv: Vec<*const c_char> = Vec::with_capacity(arguments.len() + 3);
+        argv.extend([c"/bin/sh".as_ptr(), program.as_ptr()]);
+        argv.extend(arguments.iter().map(|a| a.as_ptr()));
+        argv.push(std::ptr::null());
+        let mut by_shell = false;
         let process = loop {
-            let program = if argv.len() == 3 { c"/bin/sh" } else { program };
+            let (program, argv) = if by_shell {
+                (c"/bin/sh", argv.as_slice())
+            } else {
+                (program, argv.get(1..).unwrap_or_default())
+            };
             let mut plan = Plan {
                 program: program.as_ptr(),
                 argv: argv.as_ptr(),
@@ -134,9 +157,9 @@ impl Launcher {
             };
             match self.start(&mut plan, credentials) {
                 Err(SpawnError::Exec(e))
-                    if e.raw_os_error() == Some(libc::ENOEXEC) && argv.len() == 2 && is_text(program) =>
+                    if e.raw_os_error() == Some(libc::ENOEXEC) && !by_shell && is_text(program) =>
                 {
-                    argv = &shell;
+                    by_shell = true;
                 }
                 // An installer is just writing it, or another thread's child has not let go of it yet.
                 Err(SpawnError::Exec(e))

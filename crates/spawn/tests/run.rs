@@ -86,6 +86,21 @@ fn exit_code_and_output() {
 }
 
 #[test]
+fn arguments_arrive_with_a_shell_and_without() {
+    for m in METHODS {
+        for first_line in ["#!/bin/sh\n", ""] {
+            let d = Dir::new();
+            let path = d.script(&format!("{first_line}printf '%s|' \"$@\"\n"));
+            let path = CString::new(path.to_str().unwrap()).unwrap();
+            let arguments = [c"--a b".to_owned(), c"".to_owned(), c"$(c)".to_owned()];
+            let l = Launcher::new().unwrap().with_method(m);
+            let f = l.run_with_arguments(&path, &arguments, &environment(), None, &limits(), None).unwrap();
+            assert_eq!(f.stdout.text(), "--a b||$(c)|", "{m:?} {first_line:?}: {}", f.stderr.text());
+        }
+    }
+}
+
+#[test]
 fn death_by_signal_has_a_name() {
     for m in METHODS {
         let d = Dir::new();
@@ -203,7 +218,7 @@ fn a_property_too_large_for_the_kernel_is_said() {
         assert!(e.push(b"huge", &vec![b'x'; 1 << 20]));
         let error =
             Launcher::new().unwrap().with_method(m).run(&path, &e, None, &limits(), None).unwrap_err();
-        assert!(error.to_string().contains("environment is too large"), "{error}");
+        assert!(error.to_string().contains("environment or arguments are too large"), "{error}");
     }
 }
 

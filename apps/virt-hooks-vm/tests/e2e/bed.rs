@@ -199,6 +199,11 @@ impl Bed {
         self.begin(arguments)?.wait()
     }
 
+    /// Runs the executable with arguments, to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Result<Done> {
+        Running::of(&mut self.command_of(Path::new(env!("CARGO_BIN_EXE_virt-hooks-vm")), arguments))?.wait()
+    }
+
     /// Begins to run `vm` with arguments.
     pub(crate) fn begin(&self, arguments: &[&str]) -> Result<Running> {
         let all: Vec<&str> = ["vm"].iter().chain(arguments).copied().collect();

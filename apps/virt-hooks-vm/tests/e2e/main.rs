@@ -12,6 +12,7 @@ mod destroying;
 mod devices;
 mod drives;
 mod errors;
+mod inquiries;
 mod interrupts;
 mod launch_flags;
 mod life;
@@ -155,6 +156,7 @@ fn main() {
         launch_flags::TESTS,
         devices::TESTS,
         errors::TESTS,
+        inquiries::TESTS,
         interrupts::TESTS,
         destroying::TESTS,
         secrets::TESTS,

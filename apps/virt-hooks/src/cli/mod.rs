@@ -5,6 +5,7 @@ mod convert;
 mod doctor;
 mod fire;
 mod history;
+mod host;
 mod list;
 mod package;
 mod parse;
@@ -17,12 +18,13 @@ pub use convert::{Convert, ConvertCommand, ConvertFormat, ConvertOvirt};
 pub use doctor::Doctor;
 pub use fire::{Checking, Fire, Kind, OnFailure};
 pub use history::History;
+pub use host::{Backend, Host, HostAsk, HostCommand, HostSetupNetworks, HostStats};
 pub use list::List;
 pub use package::{Package, PackageFormat};
-pub use parse::{Parsed, parse};
+pub use parse::{Parsed, parse, parse_as};
 pub use points::Points;
 pub use values::{Place, Property, Uuid, custom_properties};
-pub use vm::{Vm, VmCommand, VmDestroy, VmList, VmStart};
+pub use vm::{Vm, VmCommand, VmDestroy, VmList, VmStart, VmStats};
 pub use vm_devices::{
     Connected, Console, HookTime, Link, VmChange, VmMemoryPlug, VmNicUpdate, VmPlug, VmSetCpus, VmSetTicket,
     VmUnplug,
@@ -40,7 +42,7 @@ use std::path::PathBuf;
     about = "Run hooks at the turning points of a virtual machine's life",
     after_help = "Exit codes: 0 proceed, 1 vetoed by a hook, 2 usage or configuration error, \
                   3 what was given or found cannot be used, \
-                  4 libvirt refused the operation.",
+                  4 libvirt or the host refused the operation.",
     max_term_width = 100,
     disable_help_subcommand = true
 )]
@@ -92,6 +94,8 @@ pub enum Command {
     Convert(Convert),
     /// Start and stop virtual machines, hooks included
     Vm(Vm),
+    /// Ask a host what it has and does, and set up its networks, hooks included
+    Host(Host),
 }
 
 /// How an answer is written.

@@ -9,9 +9,9 @@ use std::ffi::OsString;
 
 /// What a command line asks for.
 #[derive(Debug)]
-pub enum Parsed {
+pub enum Parsed<C = Cli> {
     /// A command to run.
-    Run(Box<Cli>),
+    Run(Box<C>),
     /// A text to print: help, or the version.
     Print(String),
 }
@@ -21,7 +21,15 @@ pub enum Parsed {
 /// # Errors
 /// It is not in the grammar: one line, with the option probably meant.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, Failure> {
-    match Cli::try_parse_from(arguments) {
+    parse_as(arguments)
+}
+
+/// As [`parse`], for an executable with a grammar of its own.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_as<C: Parser>(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed<C>, Failure> {
+    match C::try_parse_from(arguments) {
         Ok(cli) => Ok(Parsed::Run(Box::new(cli))),
         Err(e) => match e.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {

@@ -39,6 +39,8 @@ pub enum VmCommand {
     SetCpus(VmSetCpus),
     /// Set the password of a running VM's console, read from a file or standard input
     SetTicket(VmSetTicket),
+    /// Show the statistics of VMs, in JSON with VDSM's names
+    Stats(VmStats),
 }
 
 /// Starts a VM.
@@ -93,4 +95,24 @@ pub struct VmList {
     /// How it is written
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+}
+
+/// Shows statistics of VMs.
+#[derive(Args, Clone, Debug)]
+pub struct VmStats {
+    /// The VM, by name or UUID; all that run where left out
+    #[arg(value_name = "NAME|UUID")]
+    pub vm: Option<String>,
+    /// Which libvirt to talk to
+    #[arg(long, value_name = "URI")]
+    pub connect: Option<String>,
+    /// Over which time loads and rates are averaged
+    #[arg(long, value_name = "DUR", value_parser = parse_duration, default_value = "1s")]
+    pub interval: Duration,
+    /// Leave out loads and rates, and do not wait
+    #[arg(long, conflicts_with = "interval")]
+    pub no_rates: bool,
+    /// Where the report goes, in JSON
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<Place>,
 }

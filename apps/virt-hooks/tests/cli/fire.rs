@@ -220,6 +220,26 @@ fn a_point_without_payload_prints_nothing() {
     assert_eq!(done.stdout, "");
 }
 
+/// The service's unit fires it before the agent starts: what fails is told and recorded, and the agent starts.
+#[test]
+fn c22_a_failing_hook_before_the_agent_starts_is_reported_and_stops_nothing() {
+    for (body, ended) in [
+        ("echo no disk >&2; exit 1", "exit code 1: no disk"),
+        ("echo no disk >&2; exit 2", "exit code 2: no disk"),
+        ("kill -SEGV $$", "killed by SIGSEGV"),
+    ] {
+        let done = Case::new()
+            .hook("before_vdsm_start/10_mount", body)
+            .says("fire before_vdsm_start")
+            .run()
+            .ended(0);
+        let line = format!("10_mount: {ended}");
+        assert!(done.stderr.contains(&line) && done.stderr.contains("proceed"), "{}", done.stderr);
+        // The journal of events has it too.
+        assert!(done.read("state/journal.jsonl").contains(&line), "{}", done.read("state/journal.jsonl"));
+    }
+}
+
 #[test]
 fn a_point_in_no_table_is_fired_by_its_kind() {
     let done = Case::new()

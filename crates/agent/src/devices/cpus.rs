@@ -6,10 +6,10 @@ use crate::devices::live::{changed, read};
 use crate::driver::Driver;
 use crate::error::Error;
 use crate::occasion::{About, Occasion};
-use crate::watch::Watch;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 use virt_hooks_contract::{Report, env};
+use virt_hooks_engine::Watch;
 use virt_hooks_libvirt::Affect;
 
 /// A number of virtual CPUs for a running VM.

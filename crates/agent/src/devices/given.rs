@@ -2,7 +2,7 @@
 //! The XML of a device as a request brings it.
 
 use crate::error::Error;
-use crate::machine::{label, standalone};
+use crate::machine::label;
 use virt_hooks_domxml::{Document, Element};
 use virt_hooks_engine::CustomProperties;
 use virt_hooks_engine::properties;
@@ -43,7 +43,7 @@ impl Given {
             return Err(bad(format!("the device is <{}>, not <{kind}>", doc.name(device))));
         }
         Ok(Self {
-            xml: standalone(&doc, device),
+            xml: doc.standalone(device),
             properties: properties::about(&properties::of_devices(&doc), &doc, device).unwrap_or_default(),
             label: label(&doc, device),
             element: device,

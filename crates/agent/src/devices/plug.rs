@@ -8,12 +8,11 @@ use crate::driver::Driver;
 use crate::error::Error;
 use crate::machine::{CustomDevice, Machine, label};
 use crate::occasion::{About, Occasion};
-use crate::watch::Watch;
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 use virt_hooks_contract::Report;
-use virt_hooks_engine::CustomProperties;
+use virt_hooks_engine::{CustomProperties, Watch};
 use virt_hooks_libvirt::Affect;
 
 /// A device to plug into a running VM.

@@ -7,13 +7,12 @@ use crate::driver::Driver;
 use crate::error::Error;
 use crate::machine::Machine;
 use crate::occasion::{About, Occasion};
-use crate::watch::Watch;
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, SystemTime};
 use virt_hooks_contract::{Report, format_time};
 use virt_hooks_domxml::{Document, EditError, Element};
-use virt_hooks_engine::CustomProperties;
+use virt_hooks_engine::{CustomProperties, Watch};
 use virt_hooks_libvirt::Affect;
 
 /// A password for a console. It is shown nowhere.

@@ -8,7 +8,6 @@ use crate::error::Error;
 use crate::lock::VmLock;
 use crate::machine::Machine;
 use crate::occasion::{About, Occasion};
-use crate::watch::Watch;
 use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
 use std::sync::mpsc::RecvTimeoutError;
@@ -16,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use virt_hooks_contract::Report;
 use virt_hooks_domxml::Element;
-use virt_hooks_engine::{CustomProperties, is_readable};
+use virt_hooks_engine::{CustomProperties, Watch, is_readable};
 use virt_hooks_libvirt::{Affect, DeviceChange, Domain, ErrorKind, Event, Lifecycle, Subscription};
 
 /// How often a wait looks whether it was given up, and says that it goes on.

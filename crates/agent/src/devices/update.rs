@@ -8,12 +8,12 @@ use crate::driver::Driver;
 use crate::error::Error;
 use crate::machine::{CustomDevice, Machine};
 use crate::occasion::{About, Occasion};
-use crate::watch::Watch;
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 use virt_hooks_contract::Report;
 use virt_hooks_domxml::Document;
+use virt_hooks_engine::Watch;
 use virt_hooks_libvirt::{Affect, Domain};
 
 /// What a network interface is to become.

@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What people see of an operation.
 
+use crate::render::{self, Chain};
+use crate::streams::Look;
 use std::io::Write;
 use std::time::{Duration, Instant};
-use virt_hooks::Look;
-use virt_hooks::render::{self, Chain};
-use virt_hooks_agent::Watch;
 use virt_hooks_contract::{Failure, Point};
-use virt_hooks_engine::{Hook, Observer, Outcome, Run};
+use virt_hooks_engine::{Hook, Observer, Outcome, Run, Watch};
 
 /// How long a step may take before its watcher hears that it goes on.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Writes to standard error what happens as it happens.
-pub(crate) struct Screen {
+pub struct Screen {
     look: Look,
     with_diffs: bool,
     chain: Chain<'static>,
@@ -23,7 +22,8 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
-    pub(crate) fn new(look: Look, with_diffs: bool) -> Self {
+    /// Says it as `look` allows; with what each hook changes where asked for.
+    pub fn new(look: Look, with_diffs: bool) -> Self {
         Self { look, with_diffs, chain: chain("", look, with_diffs), step: None, said: Duration::ZERO }
     }
 
@@ -53,12 +53,7 @@ impl Watch for Screen {
         }
         // The trouble of a veto is in the error of the operation.
         if let (Some(trouble), Failure::Advisory) = (&outcome.trouble, outcome.failure()) {
-            Self::say(&format!(
-                "{}: {}: {}\n",
-                render::paint("warning", render::Style::Odd, self.look),
-                outcome.point,
-                render::printable(&trouble.line())
-            ));
+            self.warning(&format!("{}: {}", outcome.point, trouble.line()));
         }
     }
 
@@ -80,6 +75,11 @@ impl Watch for Screen {
         if let Some(since) = self.step.take() {
             Self::say(&format!("{:.1} ms\n", since.elapsed().as_secs_f64() * 1e3));
         }
+    }
+
+    fn warning(&mut self, what: &str) {
+        let warning = render::paint("warning", render::Style::Odd, self.look);
+        Self::say(&format!("{warning}: {}\n", render::printable(what)));
     }
 }
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Who wants to know how an operation goes.
 
+use crate::observer::Observer;
+use crate::outcome::Outcome;
 use std::time::Duration;
 use virt_hooks_contract::Point;
-use virt_hooks_engine::{Observer, Outcome};
 
 /// Told about an operation while it runs: as an [`Observer`] about the hooks of its events, and beside
 /// that about the events and what lies between them.
@@ -30,6 +31,11 @@ pub trait Watch: Observer {
 
     /// The step that began last is over.
     fn step_done(&mut self) {}
+
+    /// Something is odd, and the operation goes on: one line.
+    fn warning(&mut self, what: &str) {
+        let _ = what;
+    }
 }
 
 /// Wants to know nothing.

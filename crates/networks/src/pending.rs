@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is being done right now: if this process is killed, the next one finds here how to go back.
+
+use crate::error::Error;
+use crate::layout::Layout;
+use crate::record::replace;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// In the run directory: nothing of it outlives a boot, as the devices do not.
+const FILE: &str = "networks.pending.json";
+
+/// A request that is being carried out.
+#[derive(Deserialize, Serialize)]
+pub(crate) struct Pending {
+    /// The devices as they were; those that were not there among them.
+    pub(crate) before: Layout,
+    /// The document of its points.
+    pub(crate) document: Value,
+    /// The document of a rollback's points.
+    pub(crate) rollback: Value,
+}
+
+impl Pending {
+    /// What a process left that was killed.
+    pub(crate) fn read(run_dir: &Path) -> Result<Option<Self>, Error> {
+        let path = path(run_dir);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(Error::File { doing: "read", path, source }),
+        };
+        match serde_json::from_slice(&bytes) {
+            Ok(pending) => Ok(Some(pending)),
+            Err(e) => Err(Error::Pending { path, problem: e.to_string() }),
+        }
+    }
+
+    pub(crate) fn write(&self, run_dir: &Path) -> Result<(), Error> {
+        let path = path(run_dir);
+        let failed = |source| Error::File { doing: "write", path: path.clone(), source };
+        let bytes = serde_json::to_vec(self).map_err(|e| failed(e.into()))?;
+        replace(run_dir, &path, &bytes).map_err(failed)
+    }
+
+    /// It is over, one way or the other.
+    pub(crate) fn forget(run_dir: &Path) -> Result<(), Error> {
+        let path = path(run_dir);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other.map_err(|source| Error::File { doing: "remove", path, source }),
+        }
+    }
+}
+
+fn path(run_dir: &Path) -> PathBuf {
+    run_dir.join(FILE)
+}
