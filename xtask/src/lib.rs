@@ -7,6 +7,7 @@ pub mod book;
 pub mod completions;
 mod error;
 pub mod generated;
+pub mod image;
 pub mod install;
 pub mod licences;
 pub mod man;

@@ -91,6 +91,27 @@ fn each_package_says_where_it_can_be_used() {
 }
 
 #[test]
+fn the_page_on_moving_to_kubevirt_has_every_verdict() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/from-ovirt-to-kubevirt.md");
+    let page = fs::read_to_string(page).unwrap();
+    let table = page.split_once("## The bundled hooks").unwrap().1.split("\n## ").next().unwrap();
+    let row = |verdict: &str| {
+        let row = table.lines().find(|l| l.starts_with(&format!("| {verdict} |"))).unwrap();
+        let mut names: Vec<String> = row.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        names.sort();
+        names
+    };
+    for (verdict, support) in
+        [("portable", Support::Yes), ("portable with care", Support::Care), ("no counterpart", Support::No)]
+    {
+        let said = |m: &Manifest| m.portability.kubevirt == Some(support);
+        let names: Vec<String> =
+            packages().into_iter().filter(|(_, m)| said(m)).map(|(_, m)| m.name).collect();
+        assert_eq!(row(verdict), names, "{verdict}");
+    }
+}
+
+#[test]
 fn the_executable_has_every_hook_and_no_other() {
     let out = Command::new(env!("CARGO_BIN_EXE_virt-hooks-bundled")).arg("list").output().unwrap();
     let listed: Vec<String> = String::from_utf8(out.stdout).unwrap().lines().map(String::from).collect();

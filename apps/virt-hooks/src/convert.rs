@@ -153,7 +153,11 @@ fn report(conversion: &Conversion, look: Look) -> String {
     if !conversion.install.is_empty() {
         heading(&mut out, "\nTo have in the cluster", look);
         let hooks: Vec<String> = conversion.install.iter().map(|name| format!("--hook {name}")).collect();
-        let _ = writeln!(out, "  virt-hooks-kubevirt manifests {} | kubectl apply -f -", hooks.join(" "));
+        let _ = writeln!(
+            out,
+            "  virt-hooks-kubevirt manifests --image IMAGE {} | kubectl apply -f -",
+            hooks.join(" ")
+        );
     }
     if !conversion.annotations.is_empty() {
         heading(&mut out, "\nAnnotations of the VM", look);

@@ -4,7 +4,7 @@
 use serde_json::Value;
 use std::fmt::Write;
 
-/// A document in block style, ended by a line feed.
+/// A document in block style, keys sorted, ended by a line feed.
 ///
 /// A text is written bare only where it cannot be anything else than text, as a literal block where it has several
 /// lines and such a block holds it, and quoted otherwise.
@@ -18,7 +18,10 @@ pub fn yaml(value: &Value) -> String {
 fn node(out: &mut String, value: &Value, indent: usize) {
     match value {
         Value::Object(map) if !map.is_empty() => {
-            for (n, (key, value)) in map.iter().enumerate() {
+            // The map's own order depends on how serde_json was built.
+            let mut entries: Vec<_> = map.iter().collect();
+            entries.sort_unstable_by_key(|entry| entry.0);
+            for (n, (key, value)) in entries.into_iter().enumerate() {
                 // The first line may have a dash in front.
                 pad(out, indent, n);
                 out.push_str(&text(key));
@@ -40,7 +43,7 @@ fn node(out: &mut String, value: &Value, indent: usize) {
             }
         }
         _ => {
-            scalar(out, value, indent);
+            scalar(out, value, indent + 2);
             out.push('\n');
         }
     }

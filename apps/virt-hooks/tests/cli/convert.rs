@@ -26,7 +26,7 @@ fn people_get_a_report() {
         "read by smbios",
         "  smbios: portable\n",
         "  spiceoptions: no counterpart\n    KubeVirt has VNC only",
-        "virt-hooks-kubevirt manifests --hook cpuflags --hook smbios | kubectl apply -f -",
+        "virt-hooks-kubevirt manifests --image IMAGE --hook cpuflags --hook smbios | kubectl apply -f -",
         "        annotations:\n          device.hooks.virt-hooks.io/nic1.extnet: lab-net\n",
         "backup_password: its value looks like a secret",
         "NIC nic2: only a link",
