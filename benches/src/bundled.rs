@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
-use virt_hooks_contract::{Manifest, Scope};
+use virt_hooks_contract::{Catalogue, Manifest, PayloadKind, Scope};
 
 /// Runs of each: enough for a median, a few seconds for all.
 const ROUNDS: usize = 60;
@@ -22,27 +22,38 @@ struct Hook {
     link: PathBuf,
     manifest: Manifest,
     point: String,
+    kind: PayloadKind,
+    /// It changes the host if it is asked to: measured only without its properties.
+    acts: bool,
 }
 
-/// Times every hook that works on XML and calls no command.
+/// Times every hook at one of its points.
 pub(crate) fn table(stage: &Stage) -> Result<Table, BenchError> {
     let program = build("virt-hooks-bundled")?;
-    let given = PathBuf::from(stage.payload(PAYLOAD)?);
-    let payload = stage.run_dir().join("bundled.xml");
+    let domain = PathBuf::from(stage.payload(PAYLOAD)?);
+    let given = |kind: &PayloadKind, point: &str| -> Result<Vec<u8>, BenchError> {
+        match kind {
+            PayloadKind::Xml => fs::read(&domain).map_err(BenchError::file("read", &domain)),
+            _ => Ok(json_payload(point).into_bytes()),
+        }
+    };
     let mut table = Table::new(
-        "Bundled hooks, each as a process, 12 KiB domain",
-        ["hook", "point", "without its property", "with it", "with it / empty program"],
+        "Bundled hooks, each as a process, 12 KiB domain or a small JSON payload",
+        ["hook", "point", "without its property", "with it", "without it / empty", "with it / empty"],
     );
     for hook in hooks(stage.run_dir(), &program)? {
+        let xml = given(&hook.kind, &hook.point)?;
+        let payload = stage.run_dir().join("bundled.payload");
+        let variable = if hook.kind == PayloadKind::Xml { "_hook_domxml" } else { "_hook_json" };
         let start = |link: &Path, with: bool| -> Result<f64, BenchError> {
-            fs::copy(&given, &payload).map_err(BenchError::file("write", &payload))?;
+            fs::write(&payload, &xml).map_err(BenchError::file("write", &payload))?;
             let mut command = Command::new(link);
-            command.env_clear().env("_hook_domxml", &payload).stdin(Stdio::null());
+            command.env_clear().env(variable, &payload).stdin(Stdio::null());
             command.stdout(Stdio::null()).stderr(Stdio::null());
-            let vm = hook.manifest.property.iter().filter(|p| with && p.scope == Scope::Vm);
-            command.envs(vm.map(|p| (&p.name, &p.example)));
+            let own = hook.manifest.property.iter().filter(|p| with && p.scope != Scope::Network);
+            command.envs(own.map(|p| (&p.name, &p.example)));
             let started = Instant::now();
-            // A hook that refuses this domain has read it all the same.
+            // A hook that refuses this payload has read it all the same.
             command
                 .status()
                 .map_err(|source| BenchError::Start { program: "a bundled hook".into(), source })?;
@@ -50,26 +61,42 @@ pub(crate) fn table(stage: &Stage) -> Result<Table, BenchError> {
         };
         let (mut empty, mut unset, mut set) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..ROUNDS + 5 {
-            let times =
-                [start(stage.empty_program(), false)?, start(&hook.link, false)?, start(&hook.link, true)?];
+            let bare = [start(stage.empty_program(), false)?, start(&hook.link, false)?];
+            let with = if hook.acts { None } else { Some(start(&hook.link, true)?) };
             // The first ones are for the caches.
             if round >= 5 {
-                empty.push(times[0]);
-                unset.push(times[1]);
-                set.push(times[2]);
+                empty.push(bare[0]);
+                unset.push(bare[1]);
+                set.extend(with);
             }
         }
-        let ratios = set.iter().zip(&empty).map(|(a, b)| a / b).collect();
+        let against =
+            |times: &[f64]| ratio(Spread::of(times.iter().zip(&empty).map(|(a, b)| a / b).collect()));
         let shown = |times| Spread::of(times).map_or(NONE.to_owned(), |s| time(s.median));
+        let (unset_ratio, set_ratio) = (against(&unset), against(&set));
         table.row([
             hook.manifest.name.clone(),
             hook.point.clone(),
             shown(unset),
             shown(set),
-            ratio(Spread::of(ratios)),
+            unset_ratio,
+            set_ratio,
         ]);
     }
     Ok(table)
+}
+
+/// A payload such as an engine would send to hooks of JSON events; no network in it asks for anything.
+fn json_payload(point: &str) -> String {
+    match point {
+        "before_network_setup" | "after_network_setup" => {
+            r#"{"request": {"networks": {"net": {"nic": "em1", "bridged": true}}, "bondings": {}, "options": {}}}"#
+        }
+        "after_get_all_vm_stats" => r#"[{"vmId": "a", "status": "Down"}]"#,
+        "after_disk_prepare" => r#"{"imageID": "i", "volumeID": "v", "format": "cow", "path": "/none"}"#,
+        _ => r#"{"network": {"em1": {"state": "up"}}}"#,
+    }
+    .to_owned()
 }
 
 fn hooks(scratch: &Path, program: &Path) -> Result<Vec<Hook>, BenchError> {
@@ -80,22 +107,49 @@ fn hooks(scratch: &Path, program: &Path) -> Result<Vec<Hook>, BenchError> {
     directories.sort();
     let copy = scratch.join("virt-hooks-bundled");
     fs::copy(program, &copy).map_err(BenchError::file("write", &copy))?;
+    let catalogue = Catalogue::built_in();
     let mut hooks = Vec::new();
     for directory in directories {
         let Ok(text) = fs::read_to_string(directory.join("hook.toml")) else { continue };
-        let Ok(manifest) = Manifest::parse("hook.toml", &text) else { continue };
-        // What a command takes is not the hook's.
-        if !manifest.commands.is_empty() || !manifest.sudo.is_empty() {
-            continue;
-        }
-        let Some(point) = manifest.point.iter().find(|p| p.name == "before_vm_start").cloned() else {
-            continue;
-        };
+        // One that is left out would be missed by nobody.
+        let manifest = Manifest::parse(&directory.join("hook.toml").to_string_lossy(), &text)
+            .map_err(|e| BenchError::Manifest(e.to_string()))?;
+        // The one that most of them have, else the first.
+        let usual = manifest.point.iter().find(|p| p.name == "before_vm_start");
+        let Some(point) = usual.or(manifest.point.first()).cloned() else { continue };
+        let kind = catalogue.get(&point.name).map_or(PayloadKind::None, |known| known.payload);
+        // What a command takes is not the hook's, and what it does to this host is not wanted.
+        let acts = !manifest.commands.is_empty() || !manifest.sudo.is_empty();
+        // A network's property is in the payload, whose size is another's then.
+        let acts = acts || manifest.property.iter().all(|p| p.scope == Scope::Network);
         let link = scratch.join(&point.name).join(&point.file);
         let made =
             link.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::hard_link(&copy, &link));
         made.map_err(BenchError::file("make", &link))?;
-        hooks.push(Hook { link, point: point.name, manifest });
+        hooks.push(Hook { link, point: point.name, kind, acts, manifest });
     }
     Ok(hooks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_package_has_a_row_and_none_acts_on_this_host() {
+        let scratch = std::env::temp_dir().join(format!("virt-hooks-bench-test.{}", std::process::id()));
+        fs::create_dir(&scratch).unwrap();
+        let found = hooks(&scratch, Path::new("/bin/true"));
+        fs::remove_dir_all(&scratch).unwrap();
+        let found = found.unwrap();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../hooks");
+        let packages =
+            fs::read_dir(root).unwrap().filter(|e| e.as_ref().unwrap().path().join("hook.toml").is_file());
+        assert_eq!(found.len(), packages.count());
+        for hook in &found {
+            let calls = !hook.manifest.commands.is_empty() || !hook.manifest.sudo.is_empty();
+            assert!(hook.acts || !calls, "{}", hook.manifest.name);
+        }
+        assert!(found.iter().any(|hook| hook.kind == PayloadKind::Json));
+    }
 }

@@ -30,6 +30,9 @@ pub(crate) enum BenchError {
     /// The engine did not do what the measurement takes for granted.
     #[error("the engine cannot be measured: {0}")]
     Engine(String),
+    /// A bundled hook's description of itself cannot be read; such as one that is newer than this program.
+    #[error("{0}; build the benchmark again")]
+    Manifest(String),
     /// A command line that means nothing.
     #[error(
         "{0}; usage: virt-hooks-bench all [--quick] [--markdown [FILE]] [--no-shield] [--no-cli | --cli PROGRAM]"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Attaches an interface to a network drawn from the pool in its property.
 
+use crate::shared::messages::shown;
 use std::hash::{BuildHasher as _, RandomState};
 use virt_hooks_sdk::{Context, Failure};
 
@@ -28,7 +29,6 @@ pub(crate) fn run(hook: &mut Context) -> Result<(), Failure> {
             return Ok(());
         }
     };
-    let shown: String = network.chars().take(64).collect();
     let sources: Vec<_> =
         device.children(interface).filter(|&child| device.name(child) == "source").collect();
     if sources.is_empty() {
@@ -37,11 +37,11 @@ pub(crate) fn run(hook: &mut Context) -> Result<(), Failure> {
     }
     for source in sources {
         device.set_attribute(source, attribute, network).map_err(|error| {
-            Failure::stop(format!("{PROPERTY}: {shown:?} cannot be the name of a network: {error}"))
+            Failure::stop(format!("{PROPERTY}: {} cannot be the name of a network: {error}", shown(network)))
         })?;
     }
     device.save()?;
-    hook.log(format!("{PROPERTY}: drew network {shown:?}"));
+    hook.log(format!("{PROPERTY}: drew network {}", shown(network)));
     Ok(())
 }
 
@@ -128,5 +128,16 @@ mod tests {
         assert!(run(&mut with("blue", "no xml")).is_err());
         // Hostile in a shell; in XML text like any other.
         assert!(after("$(reboot);../x'\"<&", xml).contains("'$(reboot);../x&apos;\"&lt;&amp;'"));
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..proptest::test_runner::Config::with_cases(64) })]
+        /// Values of the grammar: one of the names, and nothing but that changes.
+        #[test]
+        fn one_of_the_names_is_drawn(names in proptest::collection::vec("[a-zA-Z0-9_.-]{1,12}", 1..6), blank in "[ \\t]{1,3}") {
+            let out = after(&names.join(&blank), "<interface type='bridge'><source bridge='x'/></interface>");
+            let possible: Vec<String> = names.iter().map(|name| format!("<interface type='bridge'><source bridge='{name}'/></interface>")).collect();
+            proptest::prop_assert!(possible.contains(&out), "{}", out);
+        }
     }
 }

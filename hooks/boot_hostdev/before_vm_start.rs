@@ -2,6 +2,7 @@
 //! Makes the host device in the property the first one to boot from.
 
 use super::node_device::NodeDevice;
+use crate::shared::messages::shown;
 use virt_hooks_sdk::{Context, Domain, Element, Failure, NewElement};
 
 pub(crate) const PROPERTY: &str = "boot_hostdev";
@@ -19,9 +20,9 @@ fn boot_from(hook: &mut Context) -> Result<(), Failure> {
     let device = NodeDevice::resolve(&name, hook.host())?;
     let mut domain = hook.domain()?;
     let Some(hostdev) = domain.all_named("hostdev").into_iter().find(|&h| device.is(&domain, h)) else {
-        let shown: String = name.chars().take(64).collect();
         return Err(Failure::go_on(format_args!(
-            "{PROPERTY}: expected a host device of this VM, {shown:?} is none"
+            "{PROPERTY}: expected a host device of this VM, {} is none",
+            shown(&name)
         )));
     };
     let own: Vec<Element> = domain.children(hostdev).filter(|&child| domain.name(child) == "boot").collect();
@@ -58,12 +59,10 @@ fn order(domain: &Domain, boot: Element) -> Result<Option<u32>, Failure> {
     let Some(order) = domain.attribute(boot, "order") else { return Ok(None) };
     match order.trim().parse() {
         Ok(number) => Ok(Some(number)),
-        Err(_) => {
-            let shown: String = order.chars().take(64).collect();
-            Err(Failure::go_on(format_args!(
-                "{PROPERTY}: a boot order of the VM is {shown:?}, expected a number"
-            )))
-        }
+        Err(_) => Err(Failure::go_on(format_args!(
+            "{PROPERTY}: a boot order of the VM is {}, expected a number",
+            shown(&order)
+        ))),
     }
 }
 
@@ -158,5 +157,24 @@ mod tests {
         let bytes = std::ffi::OsString::from_vec(vec![0xff]);
         let failure = run(&mut Context::for_test().with_env(PROPERTY, bytes)).unwrap_err();
         assert!(!failure.stops() && failure.message().starts_with("boot_hostdev "));
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..proptest::test_runner::Config::with_cases(64) })]
+        /// Names of the grammar mean the device with these numbers, however the domain writes them.
+        #[test]
+        fn the_device_of_the_name_boots_first(domain in 0_u32..0x1_0000, bus in 0_u32..0x100, slot in 0_u32..0x20, function in 0_u32..8, decimal in proptest::bool::ANY, orders in proptest::collection::vec(1_u32..1000, 0..4)) {
+            let number = |n: u32| if decimal { n.to_string() } else { format!("0x{n:x}") };
+            let hostdev = |bus: u32, boot: &str| format!(
+                "<hostdev type='pci'><source><address domain='{}' bus='{}' slot='{}' function='{}'/></source>{boot}</hostdev>",
+                number(domain), number(bus), number(slot), number(function)
+            );
+            let disks = |more: u32| orders.iter().map(|n| format!("<disk><boot order='{}'/></disk>", n + more)).collect::<String>();
+            let name = format!("pci_{domain:04x}_{bus:02x}_{slot:02x}_{function:x}");
+            let mut hook = with(&name, &format!("{}{}<hostdev/>{}", disks(0), hostdev(bus + 1, ""), hostdev(bus, "")));
+            run(&mut hook).unwrap();
+            let wanted = format!("{}{}<hostdev/>{}", disks(1), hostdev(bus + 1, ""), hostdev(bus, "<boot order=\"1\"/>"));
+            proptest::prop_assert_eq!(hook.xml_text(), format!("<domain><devices>{wanted}</devices></domain>"));
+        }
     }
 }

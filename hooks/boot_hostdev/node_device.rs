@@ -2,6 +2,7 @@
 //! libvirt's names of node devices, and the host devices of a domain they mean.
 
 use super::before_vm_start::PROPERTY;
+use crate::shared::messages::shown;
 use virt_hooks_sdk::{Domain, Element, Failure, Host};
 
 /// Where a device is on the host.
@@ -38,9 +39,9 @@ impl NodeDevice {
             _ => None,
         };
         device.ok_or_else(|| {
-            let shown: String = name.chars().take(64).collect();
             Failure::go_on(format_args!(
-                "{PROPERTY}: expected the name of a PCI, SCSI or USB device such as pci_0000_3b_00_1, got {shown:?}"
+                "{PROPERTY}: expected the name of a PCI, SCSI or USB device such as pci_0000_3b_00_1, got {}",
+                shown(name)
             ))
         })
     }

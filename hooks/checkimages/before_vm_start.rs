@@ -245,4 +245,20 @@ mod tests {
         let failure = run(&mut Context::for_test().with_env("checkimages", value)).unwrap_err();
         assert!(failure.message().contains("checkimages"));
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
+        /// Values of the grammar, and the limit they set.
+        #[test]
+        fn the_limit_is_what_was_given(word in "[a-zA-Z1-9]{0,6}", millis in proptest::option::of(1_u64..10_000_000)) {
+            let is_off = ["false", "off", "no"].iter().any(|off| word.eq_ignore_ascii_case(off));
+            let value = millis.map_or(word.clone(), |ms| format!("{word},timeout:{}.{:03}", ms / 1000, ms % 1000));
+            let wanted = (!is_off).then(|| millis.map_or(Limit::BySize, |ms| Limit::Given(Duration::from_millis(ms))));
+            match (limit(&value).unwrap(), wanted) {
+                // A fraction of seconds is no whole number of nanoseconds in binary.
+                (Some(Limit::Given(found)), Some(Limit::Given(wanted))) => proptest::prop_assert!(found.abs_diff(wanted) < Duration::from_micros(1)),
+                (found, wanted) => proptest::prop_assert_eq!(found, wanted),
+            }
+        }
+    }
 }

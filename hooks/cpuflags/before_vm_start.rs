@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Requires or disables the CPU features that a property names.
 
-use crate::shared::messages::MOST;
+use crate::shared::messages::{MOST, shown};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use virt_hooks_sdk::{Context, Failure, NewElement};
@@ -97,8 +97,7 @@ fn is_name(name: &str) -> bool {
 
 /// Items for a message, which has to stay readable whatever they are.
 fn listed(items: &[&str]) -> String {
-    let short = |item: &&str| format!("{:?}", item.chars().take(40).collect::<String>());
-    let mut list = items.iter().take(MOST).map(short).collect::<Vec<_>>().join(", ");
+    let mut list = items.iter().take(MOST).map(|item| shown(item)).collect::<Vec<_>>().join(", ");
     if items.len() > MOST {
         list.push_str(&format!(" and {} more", items.len() - MOST));
     }
@@ -214,5 +213,18 @@ mod tests {
     #[test]
     fn without_a_property_nothing_is_read() {
         assert_eq!(run(&mut Context::for_test().with_env("sap_agent", "0")), Ok(()));
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..proptest::test_runner::Config::with_cases(64) })]
+        /// Values of the grammar, and what they are to do.
+        #[test]
+        fn each_flag_is_a_feature_in_order(flags in proptest::collection::vec(("[a-z][a-z0-9_.-]{0,8}", proptest::bool::ANY, " ?"), 1..8)) {
+            let mut seen = std::collections::HashSet::new();
+            let flags: Vec<_> = flags.into_iter().filter(|(name, ..)| seen.insert(name.clone())).collect();
+            let value: Vec<String> = flags.iter().map(|(name, on, blank)| format!("{blank}{}{blank}{name}{blank}", if *on { '+' } else { '-' })).collect();
+            let features: String = flags.iter().map(|(name, on, _)| format!("<feature name=\"{name}\" policy=\"{}\"/>", if *on { "require" } else { "disable" })).collect();
+            proptest::prop_assert_eq!(after(&value.join(","), "<domain><cpu/></domain>"), format!("<domain><cpu>{features}</cpu></domain>"));
+        }
     }
 }

@@ -218,4 +218,20 @@ mod tests {
         let failure = run(&mut Context::for_test().with_json(payload)).unwrap_err();
         assert!(failure.message().contains("run ethtool"), "{}", failure.message());
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..proptest::test_runner::Config::with_cases(64) })]
+        /// Values of the grammar, and the commands they are.
+        #[test]
+        fn each_option_is_a_command(given in proptest::collection::vec(("--?[a-zA-Z][a-z-]{0,8}", proptest::bool::ANY, proptest::collection::vec("[a-z0-9/:]{1,6}|-[0-9]{1,3}", 0..4)), 1..5)) {
+            let words: Vec<Vec<String>> = given.iter().map(|(option, any, flags)| {
+                let nic = if *any { "*" } else { "em1" };
+                [option.clone(), nic.to_owned()].into_iter().chain(flags.iter().filter(|f| *f != "lro").cloned()).collect()
+            }).collect();
+            let options = words.iter().map(|command| command.join("  ")).collect::<Vec<_>>().join(" ");
+            let (result, ran, logged) = outcome(&json!({"n": nic(&options)}));
+            let wanted: Vec<String> = words.iter().map(|command| format!("ethtool {}", command.join(" ").replace('*', "em1"))).collect();
+            proptest::prop_assert_eq!((result, ran, logged), (Ok(()), wanted, Vec::new()));
+        }
+    }
 }

@@ -113,4 +113,18 @@ mod tests {
             assert_eq!(device.attribute(source, "network").as_deref(), Some(value));
         }
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..proptest::test_runner::Config::with_cases(64) })]
+        /// Any name, and the exact edit.
+        #[test]
+        fn the_name_is_taken_as_it_is(name in "[^\\p{C}\u{fffe}\u{ffff}]{1,40}") {
+            let out = after(&name, "<interface type='bridge'><mac/><source bridge='b'/></interface>");
+            let device = virt_hooks_sdk::Document::parse(out.as_str()).unwrap();
+            let source = device.all_named("source")[0];
+            proptest::prop_assert!(device.has(source, "network", &name), "{}", out);
+            let around = ("<interface type='network'><mac/><source network=", "/></interface>");
+            proptest::prop_assert!(out.starts_with(around.0) && out.ends_with(around.1), "{}", out);
+        }
+    }
 }

@@ -212,4 +212,20 @@ mod tests {
             failure.message()
         );
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..proptest::test_runner::Config::with_cases(64) })]
+        /// Values of the grammar, and the commands they are.
+        #[test]
+        fn each_address_is_added_in_order(given in proptest::collection::vec((proptest::num::u32::ANY, proptest::option::of(0_u8..=32), " ?"), 1..6)) {
+            let items: Vec<String> = given.iter().map(|(address, length, _)| {
+                let address = Ipv4Addr::from_bits(*address);
+                length.map_or(address.to_string(), |length| format!("{address}/{length}"))
+            }).collect();
+            let value = items.iter().zip(&given).map(|(item, (.., blank))| format!("{blank}{item}{blank}")).collect::<Vec<_>>().join(",");
+            let (result, ran, logged) = outcome(&json!({"n": bridged(&value)}), "");
+            let wanted: Vec<String> = items.iter().map(|item| format!("ip -4 addr add dev n {item}")).collect();
+            proptest::prop_assert_eq!((result, ran, logged), (Ok(()), wanted, Vec::new()));
+        }
+    }
 }

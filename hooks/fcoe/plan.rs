@@ -179,4 +179,21 @@ mod tests {
         assert_eq!(hook.logged().len(), 2);
         assert!(running(&hook, &request("e")).unwrap_err().message().contains("network \"e\""));
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
+        /// Values of the grammar, and the settings they are; names that are not known are passed over.
+        #[test]
+        fn settings_are_those_that_are_known(given in proptest::collection::vec((0_usize..4, proptest::bool::ANY, " ?"), 0..6)) {
+            let value = |yes: bool| if yes { "yes" } else { "no" };
+            let name = |n: usize| NAMES.get(n).map_or("other", |(name, _)| name);
+            let text: Vec<String> = given.iter().map(|(n, yes, blank)| {
+                format!("{blank}{}{blank}={blank}{}{blank}", name(*n), value(*yes))
+            }).collect();
+            let wanted: Vec<_> = given.iter()
+                .filter_map(|(n, yes, _)| Some((NAMES.get(*n)?.1, value(*yes).to_owned())))
+                .collect();
+            proptest::prop_assert_eq!(settings(&text.join(",")).unwrap(), wanted);
+        }
+    }
 }

@@ -301,4 +301,19 @@ mod tests {
         run(&mut hook.with_env("LIBGUESTFS_BACKEND", "libvirt")).unwrap();
         assert!(ran.borrow()[0].0.starts_with("/usr/bin/env virt-inspector"));
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..proptest::test_runner::Config::with_cases(64) })]
+        /// Values of the grammar: the first colon parts the path from the content, which goes to guestfish as it is.
+        #[test]
+        fn the_content_is_written_as_it_is(path in "/[a-z]{1,8}(/[ a-zA-Z0-9.;$()'\"_-]{1,8}){0,3}", content in "[^\\x00]{0,40}") {
+            let value = format!("{path}:{content}");
+            let (mut hook, ran) = hook(&value, &disk("raw", "/d"), |_| Output::exited(0, LINUX), |_| Output::exited(0, ""));
+            run(&mut hook).unwrap();
+            let ran = ran.borrow();
+            proptest::prop_assert_eq!(ran.len(), 2);
+            proptest::prop_assert_eq!(&ran[1].1, content.as_bytes());
+            proptest::prop_assert_eq!(parts(&value).unwrap(), (path.as_str(), content.as_str()));
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //! Boots a VM from an image on an HTTPS server.
 
 use super::url::ImageUrl;
+use crate::shared::messages::shown;
 use std::collections::HashSet;
 use virt_hooks_sdk::{Context, Domain, Element, Failure, NewElement};
 
@@ -116,9 +117,9 @@ fn boot_orders(domain: &Domain, devices: Element) -> Result<Vec<(Element, i64)>,
         };
         let next = order.trim().parse::<i64>().ok().and_then(|order| order.checked_add(1));
         let Some(next) = next else {
-            let order: String = order.chars().take(40).collect();
             return Err(Failure::stop(format!(
-                "httpsisoboot: expected numbers as boot orders, found {order:?}"
+                "httpsisoboot: expected numbers as boot orders, found {}",
+                shown(&order)
             )));
         };
         orders.push((boot, next));

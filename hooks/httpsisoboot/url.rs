@@ -124,4 +124,17 @@ mod tests {
             assert_eq!(ImageUrl::parse(url), Err(expected), "{url}");
         }
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
+        /// Values of the grammar are taken apart as they were put together.
+        #[test]
+        fn the_parts_are_what_was_given(scheme in "[hH][tT][tT][pP][sS]", host in "[a-z][a-z0-9.-]{0,12}", port in proptest::option::of(1_u16..), path in "/[a-zA-Z0-9/._%-]{0,16}", query in proptest::option::of("[a-z=&?]{1,8}"), fragment in proptest::option::of("[a-z?/#]{0,8}")) {
+            let at = port.map_or(String::new(), |port| format!(":{port}"));
+            let name = query.map_or(path.clone(), |query| format!("{path}?{query}"));
+            let end = fragment.map_or(String::new(), |fragment| format!("#{fragment}"));
+            let parsed = ImageUrl::parse(&format!("{scheme}://{host}{at}{name}{end}"));
+            proptest::prop_assert_eq!(parsed, Ok(ImageUrl { host, port: port.unwrap_or(443), name }));
+        }
+    }
 }

@@ -204,4 +204,25 @@ mod tests {
         let failure = run(&mut Context::for_test().with_env(PROPERTY, bytes)).unwrap_err();
         assert!(failure.message().starts_with("macbind "));
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..proptest::test_runner::Config::with_cases(64) })]
+        /// Values of the grammar, and what they are to do.
+        #[test]
+        fn interfaces_are_on_the_bridges_of_their_addresses(chosen in proptest::collection::vec((proptest::sample::select(vec!["br0", "br1", "ovs0"]), proptest::bool::ANY), 1..5)) {
+            let mac = |n: usize| format!("00:1a:4a:16:01:{n:02x}");
+            let pairs: Vec<String> = chosen.iter().enumerate().map(|(n, (bridge, upper))| {
+                let mac = if *upper { mac(n).to_uppercase() } else { mac(n) };
+                format!("'{mac}': '{bridge}'")
+            }).collect();
+            let interface = |n: usize, inside: &str| format!("<interface type='bridge'><mac address='{}'/>{inside}</interface>", mac(n));
+            let given: String = (0..=chosen.len()).map(|n| interface(n, "<source bridge='old'/>")).collect();
+            let wanted: String = chosen.iter().enumerate().map(|(n, (bridge, _))| {
+                let port = if *bridge == "ovs0" { "<virtualport type=\"openvswitch\"/>" } else { "" };
+                interface(n, &format!("<source bridge=\"{bridge}\"/>{port}"))
+            }).collect();
+            // The last one has no address in the property.
+            becomes(&format!("{{{}}}", pairs.join(",")), &given, &(wanted + &interface(chosen.len(), "<source bridge='old'/>")));
+        }
+    }
 }

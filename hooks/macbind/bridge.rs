@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Bridges of the host, and of which kind they are.
 
+use crate::shared::messages::shown;
 use virt_hooks_sdk::{Command, Context, Failure};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,22 +15,20 @@ pub(crate) enum Kind {
 /// # Errors
 /// There is no such device, it is no bridge, or that cannot be found out.
 pub(crate) fn kind(hook: &mut Context, name: &str) -> Result<Kind, Failure> {
-    let shown: String = name.chars().take(64).collect();
+    let shown = shown(name);
     if !is_device_name(name) {
-        return Err(Failure::stop(format_args!("expected the name of a bridge, got {shown:?}")));
+        return Err(Failure::stop(format_args!("expected the name of a bridge, got {shown}")));
     }
     let device = hook.host().sysfs("class/net").join(name);
     if !device.exists() {
-        return Err(Failure::stop(format_args!(
-            "expected a bridge of this host, it has no device {shown:?}"
-        )));
+        return Err(Failure::stop(format_args!("expected a bridge of this host, it has no device {shown}")));
     }
     if device.join("bridge").is_dir() {
         return Ok(Kind::Linux);
     }
     // Without Open vSwitch on the host there is nothing to ask.
     if !hook.host().sysfs("module/openvswitch").exists() && !hook.host().path("/run/openvswitch").exists() {
-        return Err(Failure::stop(format_args!("expected a bridge, {shown:?} is a device of another kind")));
+        return Err(Failure::stop(format_args!("expected a bridge, {shown} is a device of another kind")));
     }
     let command = Command::new("ethtool").args(["-i", name]);
     let output = hook.execute(&command)?.success(&command)?.stdout.text();
@@ -37,7 +36,7 @@ pub(crate) fn kind(hook: &mut Context, name: &str) -> Result<Kind, Failure> {
     match driver {
         "openvswitch" => Ok(Kind::OpenVSwitch),
         _ => Err(Failure::stop(format_args!(
-            "expected a Linux or Open vSwitch bridge, the driver of {shown:?} is {driver:?}"
+            "expected a Linux or Open vSwitch bridge, the driver of {shown} is {driver:?}"
         ))),
     }
 }

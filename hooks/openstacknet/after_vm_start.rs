@@ -8,6 +8,9 @@ use virt_hooks_sdk::{Command, Context, Failure};
 /// What Neutron's agent is given to connect the ports of the VM. It tells nobody here when it is done.
 const AGENT: Duration = Duration::from_secs(15);
 
+/// The driver of this project; it has the verb since `vm cont` exists.
+const COMMAND: &str = "/usr/bin/virt-hooks";
+
 pub(crate) fn run(hook: &mut Context) -> Result<(), Failure> {
     resume(hook, &mut || std::thread::sleep(AGENT))
 }
@@ -22,19 +25,31 @@ fn resume(hook: &mut Context, wait: &mut dyn FnMut()) -> Result<(), Failure> {
     if !marker.is_there() {
         return Ok(());
     }
-    let id = hook.vm_id()?;
-    let command = Command::new("vdsm-client").args(["VM", "cont", &format!("vmID={id}")]);
-    if let Err(error) = hook.execute(&command).and_then(|output| output.success(&command)) {
-        let failure = Failure::from(error);
-        return Err(Failure::stop(format!("vmId: resume VM {id}, which stays paused: {failure}")));
-    }
+    let id = hook.vm_id()?.to_owned();
+    cont(hook, &id)?;
     marker.remove()
+}
+
+/// Resumes the VM by the first of the drivers here that can: this project's, then VDSM.
+fn cont(hook: &mut Context, id: &str) -> Result<(), Failure> {
+    let own = Command::new(COMMAND).args(["vm", "cont", id]);
+    let vdsm = Command::new("vdsm-client").args(["VM", "cont", &format!("vmID={id}")]);
+    let is_installed = hook.host().path(COMMAND).exists();
+    let mut reasons = Vec::new();
+    for command in is_installed.then_some(own).into_iter().chain([vdsm]) {
+        match hook.execute(&command).and_then(|output| output.success(&command)) {
+            Ok(_) => return Ok(()),
+            Err(error) => reasons.push(Failure::from(error).message().to_owned()),
+        }
+    }
+    let reasons = reasons.join("; ");
+    Err(Failure::stop(format!("vmId: resume VM {id}, which stays paused: {reasons}")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::cell::Cell;
+    use std::cell::{Cell, RefCell};
     use std::fs;
     use std::path::Path;
     use std::rc::Rc;
@@ -97,6 +112,45 @@ mod tests {
         let (result, waited, _, marked) = outcome(Some(""), true, 0);
         assert!(result.unwrap_err().stops() && marked && !waited);
         assert!(resume(&mut Context::for_test(), &mut || {}).unwrap_err().message().starts_with("vmId"));
+    }
+
+    /// Whether the VM was resumed, the commands that were run, and the mark; of the drivers, `working` work.
+    fn by(installed: bool, working: &'static [&'static str]) -> (Result<(), Failure>, Vec<String>, bool) {
+        let host = tempfile::tempdir().unwrap();
+        let dir = host.path().join("run/vdsm/vm");
+        put(&dir, Some("1"), true);
+        if installed {
+            fs::create_dir_all(host.path().join("usr/bin")).unwrap();
+            fs::write(host.path().join("usr/bin/virt-hooks"), "").unwrap();
+        }
+        let ran = Rc::new(RefCell::new(Vec::new()));
+        let seen = Rc::clone(&ran);
+        let mut hook =
+            Context::for_test().with_env("vmId", "vm").with_host(host.path()).with_commands(move |command| {
+                let line = command.to_string();
+                let works = working.iter().any(|name| line.contains(name));
+                seen.borrow_mut().push(line);
+                Ok(Output::exited(u8::from(!works), "").with_stderr("not mine"))
+            });
+        let result = resume(&mut hook, &mut || {});
+        (result, ran.take(), dir.join("marked_for_unpause").exists())
+    }
+
+    #[test]
+    fn the_driver_of_this_project_comes_first_then_vdsm() {
+        const OWN: &str = "/usr/bin/virt-hooks vm cont vm";
+        const VDSM: &str = "vdsm-client VM cont vmID=vm";
+        let lines = |lines: &[&str]| lines.iter().map(|&line| line.to_owned()).collect::<Vec<_>>();
+        assert_eq!(by(true, &["virt-hooks"]), (Ok(()), lines(&[OWN]), false));
+        assert_eq!(by(true, &["vdsm-client"]), (Ok(()), lines(&[OWN, VDSM]), false));
+        assert_eq!(by(false, &["vdsm-client"]), (Ok(()), lines(&[VDSM]), false));
+        let (result, ran, is_marked) = by(true, &[]);
+        let message = result.unwrap_err().message().to_owned();
+        assert!(is_marked && ran == [OWN, VDSM], "{ran:?}");
+        assert!(
+            message.contains("virt-hooks ended") || message.matches("not mine").count() == 2,
+            "{message}"
+        );
     }
 
     #[test]

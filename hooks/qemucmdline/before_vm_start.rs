@@ -166,4 +166,17 @@ mod tests {
     fn without_the_property_nothing_is_read() {
         assert_eq!(run(&mut Context::for_test()), Ok(()));
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..proptest::test_runner::Config::with_cases(64) })]
+        /// Values of the grammar, and what they are to do.
+        #[test]
+        fn arguments_are_what_was_given(arguments in proptest::collection::vec("[^\\p{C}\u{fffe}\u{ffff}]{0,12}", 0..6)) {
+            let out = after(&serde_json::to_string(&arguments).unwrap(), "<domain><os/></domain>");
+            let domain = virt_hooks_sdk::Document::parse(out.as_str()).unwrap();
+            let found: Vec<String> = domain.all_named("qemu:arg").into_iter().map(|e| domain.attribute(e, "value").unwrap().into_owned()).collect();
+            proptest::prop_assert_eq!(found, arguments);
+            proptest::prop_assert!(out.starts_with(&format!("<domain {NS}><os/><qemu:commandline")) && out.ends_with("</domain>"), "{}", out);
+        }
+    }
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Deletes the scratch disks of a VM that is gone, if this hook made them.
 
-use super::entry::{self, shown};
+use super::entry;
 use super::record::Record;
 use crate::shared::messages::log_few;
+use crate::shared::messages::shown;
 use std::{fs, io};
 use virt_hooks_sdk::{Context, Failure};
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Makes the scratch disks of a VM and adds them to its XML.
 
-use super::entry::{self, Entry, shown};
+use super::entry::{self, Entry};
 use super::record::Record;
+use crate::shared::messages::shown;
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
@@ -66,6 +67,7 @@ fn disk(path: &str, name: &str) -> NewElement {
             NewElement::new("driver")
                 .attribute("cache", "writeback")
                 .attribute("error_policy", "stop")
+                .attribute("name", "qemu")
                 .attribute("type", "raw"),
         )
 }
@@ -231,7 +233,7 @@ mod tests {
             added(&start),
             [("/a b", "vdb"), ("/größe", "vdd")].map(|(path, dev)| format!(
                 "<disk device='disk' type='file' snapshot='no'><source file='{path}'/>\
-                 <target bus='virtio' dev='{dev}'/><driver cache='writeback' error_policy='stop' type='raw'/></disk>"
+                 <target bus='virtio' dev='{dev}'/><driver cache='writeback' error_policy='stop' name='qemu' type='raw'/></disk>"
             ))
         );
         let mode = fs::metadata(dir.path().join("a b")).unwrap().permissions().mode();

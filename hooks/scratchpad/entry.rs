@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The property: `SIZE,PATH[,ignored]`, separated by colons.
 
+use crate::shared::messages::shown;
 use virt_hooks_sdk::Failure;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,13 +45,6 @@ fn absolute(entry: Entry<'_>) -> Result<Entry<'_>, Failure> {
 
 fn wrong(expected: &str, found: &str) -> Failure {
     Failure::stop(format!("scratchpad: {expected} {}", shown(found)))
-}
-
-/// A value for a message: quoted, and not longer than one reads.
-pub(crate) fn shown(text: &str) -> String {
-    let short: String = text.chars().take(100).collect();
-    let more = if short.len() < text.len() { "…" } else { "" };
-    format!("{short:?}{more}")
 }
 
 #[cfg(test)]
@@ -97,5 +91,19 @@ mod tests {
     fn at_the_end_sizes_do_not_matter() {
         let all: Vec<_> = lenient(",/a:junk:1X,/b").map(|e| e.map(|e| e.path).ok()).collect();
         assert_eq!(all, [Some("/a"), None, Some("/b")]);
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
+        /// Values of the grammar are taken apart as they were put together.
+        #[test]
+        fn entries_are_what_was_given(given in proptest::collection::vec(("[0-9]{1,12}[kKMGTb]?", "/[^,:\\p{C}./][^,:\\p{C}/]{0,20}", "(,[^,:]{0,4}){0,2}"), 1..6)) {
+            let value: Vec<String> = given.iter().map(|(size, path, more)| format!("{size},{path}{more}")).collect();
+            let value = value.join(":");
+            let entries = strict(&value).unwrap();
+            let found: Vec<_> = entries.iter().map(|e| (e.size, e.path)).collect();
+            let wanted: Vec<_> = given.iter().map(|(size, path, _)| (size.as_str(), path.as_str())).collect();
+            proptest::prop_assert_eq!(found, wanted);
+        }
     }
 }

@@ -256,4 +256,24 @@ mod tests {
     fn without_the_property_nothing_is_read() {
         assert_eq!(run(&mut Context::for_test()), Ok(()));
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..proptest::test_runner::Config::with_cases(64) })]
+        /// Values of the grammar, and what they are to do.
+        #[test]
+        fn each_pair_is_an_entry(pairs in proptest::collection::vec(("[a-z]{3,9}", "[A-Za-z0-9 /.:;$()-]{1,12}"), 1..6), joined in proptest::bool::ANY) {
+            let mut seen = std::collections::HashSet::new();
+            let pairs: Vec<_> = pairs.into_iter().filter(|(name, _)| seen.insert(name.clone())).collect();
+            let one: Vec<String> = pairs.iter().map(|(name, value)| format!("'{name}': \"{value}\"")).collect();
+            let property = if joined { format!("{{{}}}", one.join(", ")) } else { one.iter().map(|p| format!("{{{p}}}")).collect::<Vec<_>>().join("^") };
+            let out = after(&property, "<domain><sysinfo type='smbios'><system/><bios/></sysinfo></domain>");
+            let in_block = |wanted: &str| pairs.iter().filter(|(name, _)| place(name).0 == wanted)
+                .map(|(name, value)| format!("<entry name=\"{name}\">{value}</entry>")).collect::<String>();
+            let block = |name: &str| match in_block(name) {
+                entries if entries.is_empty() => format!("<{name}/>"),
+                entries => format!("<{name}>{entries}</{name}>"),
+            };
+            proptest::prop_assert_eq!(out, format!("<domain><sysinfo type='smbios'>{}{}</sysinfo></domain>", block("system"), block("bios")));
+        }
+    }
 }

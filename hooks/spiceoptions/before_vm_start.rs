@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Sets options of SPICE displays.
 
-use crate::shared::messages::log_few;
+use crate::shared::messages::{log_few, shown};
 use virt_hooks_sdk::{Context, Domain, EditError, Element, Failure, Mapping, NewElement};
 
 /// Element, its attribute, and the values of that.
@@ -72,11 +72,6 @@ fn options(hook: &Context, property: &str) -> Result<Vec<Setting>, Failure> {
     let lines = unknown.iter().map(|what| format!("spiceoptions: skipped {what}"));
     log_few(hook, lines, |n| format!("spiceoptions: skipped {n} more"));
     Ok(wanted)
-}
-
-/// A word of the property for a message, which has to stay readable whatever it is.
-fn shown(word: &str) -> String {
-    format!("{:?}", word.chars().take(40).collect::<String>())
 }
 
 fn set(domain: &mut Domain, graphics: Element, (name, attribute, value): Setting) -> Result<(), EditError> {
@@ -195,5 +190,18 @@ mod tests {
             assert_eq!(run(&mut Context::for_test().with_env("spiceoptions", property)), Ok(()));
         }
         assert!(ran("{'mouse': {'mode': 'server'}}", "junk").0.unwrap_err().message().contains("is not XML"));
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..proptest::test_runner::Config::with_cases(64) })]
+        /// Values of the grammar, and what they are to do.
+        #[test]
+        fn each_option_is_an_element_in_order(chosen in proptest::sample::subsequence((0..OPTIONS.len()).collect::<Vec<_>>(), 1..OPTIONS.len()), which in 0_usize..100) {
+            let triples: Vec<Setting> = chosen.iter().map(|&n| { let (element, attribute, values) = OPTIONS[n]; (element, attribute, values[which % values.len()]) }).collect();
+            let property: Vec<String> = triples.iter().map(|(e, a, v)| format!("\"{}\": {{'{a}': '{v}'}}", e.to_uppercase())).collect();
+            let elements: String = triples.iter().map(|(e, a, v)| format!("<{e} {a}=\"{v}\"/>")).collect();
+            let with = format!("<graphics type='spice'>{elements}</graphics>");
+            proptest::prop_assert_eq!(after(&format!("{{ {} , }}", property.join(" , ")), SPICE), SPICE.replace("<graphics type='spice'/>", &with));
+        }
     }
 }

@@ -157,4 +157,20 @@ mod tests {
             assert_eq!(uses_port(&virt_hooks_sdk::Document::parse(xml).unwrap()), uses);
         }
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..proptest::test_runner::Config::with_cases(64) })]
+        /// Any profile, and the exact edit.
+        #[test]
+        fn the_profile_is_taken_as_it_is(profile in "[^\\p{C}\u{fffe}\u{ffff}]{0,40}") {
+            let host = Host::new(&["enp6s0f1"]);
+            let mut hook = host.hook().with_env(PROPERTY, &profile).with_xml("<interface type='bridge'><source bridge='b'/></interface>");
+            run(&mut hook).unwrap();
+            let out = hook.xml_text();
+            let device = virt_hooks_sdk::Document::parse(out.as_str()).unwrap();
+            proptest::prop_assert!(device.has(device.all_named("parameters")[0], "profileid", &profile), "{}", out);
+            let start = "<interface type='network'><source network='direct-pool'/><virtualport type=\"802.1Qbh\"><parameters profileid=";
+            proptest::prop_assert!(out.starts_with(start) && out.ends_with("/></virtualport></interface>"), "{}", out);
+        }
+    }
 }

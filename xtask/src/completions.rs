@@ -34,6 +34,7 @@ pub fn all(catalogue: &Catalogue) -> Vec<Completion> {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut command, "virt-hooks", &mut text);
             let mut text = String::from_utf8_lossy(&text).into_owned();
+            installed(shell, &mut text);
             match shell {
                 // The generator takes the hyphen in the command's own name for the step to a verb: it sets
                 // one word and looks for another, and completes nothing after a verb.
@@ -44,6 +45,62 @@ pub fn all(catalogue: &Catalogue) -> Vec<Completion> {
             Completion { file, place, text }
         })
         .collect()
+}
+
+/// Verbs whose argument is a name that the host has to be asked for, and what it is a name of.
+const INSTALLED: [(&str, &str); 5] = [
+    ("remove", "packages"),
+    ("info", "packages"),
+    ("verify", "packages"),
+    ("enable", "hooks"),
+    ("disable", "hooks"),
+];
+
+/// Has the shell ask the command itself which packages and hooks there are.
+fn installed(shell: Shell, text: &mut String) {
+    let ask = |kind: &str| format!("virt-hooks list --names {kind} 2>/dev/null");
+    let verbs = |kind: &str| -> Vec<&str> { INSTALLED.iter().filter(|i| i.1 == kind).map(|i| i.0).collect() };
+    match shell {
+        Shell::Bash => {
+            text.push_str(
+                "\n_virt__hooks__installed() {\n    _virt__hooks \"$@\"\n    local cur=${COMP_WORDS[COMP_CWORD]} word\n    \
+                 [[ $cur == -* ]] && return 0\n    for word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n        case $word in\n",
+            );
+            for kind in ["packages", "hooks"] {
+                let _ = writeln!(
+                    text,
+                    "            {}) COMPREPLY=($(compgen -W \"$({})\" -- \"$cur\")); return 0 ;;",
+                    verbs(kind).join("|"),
+                    ask(kind)
+                );
+            }
+            text.push_str("        esac\n    done\n}\ncomplete -F _virt__hooks__installed -o bashdefault -o default virt-hooks\n");
+        }
+        Shell::Zsh => {
+            for kind in ["packages", "hooks"] {
+                let function = format!("_virt-hooks_{kind}");
+                for argument in [format!(":{kind} -- "), format!(":{} -- ", kind.trim_end_matches('s'))] {
+                    *text = text
+                        .lines()
+                        .map(|line| match line.contains(&argument) {
+                            true => format!("{}\n", line.replace(":_default' ", &format!(":{function}' "))),
+                            false => format!("{line}\n"),
+                        })
+                        .collect();
+                }
+                let define =
+                    format!("{function}() {{ compadd -- ${{(f)\"$({})\"}} }}\n\n_virt-hooks() {{", ask(kind));
+                *text = text.replacen("_virt-hooks() {", &define, 1);
+            }
+        }
+        Shell::Fish => {
+            for (verb, kind) in INSTALLED {
+                let condition = format!("__fish_virt_hooks_using_subcommand {verb}");
+                let _ = writeln!(text, "complete -c virt-hooks -n \"{condition}\" -f -a \"({})\"", ask(kind));
+            }
+        }
+        _ => {}
+    }
 }
 
 /// The grammar, with what a hook point can be called spelt out.

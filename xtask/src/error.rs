@@ -39,6 +39,16 @@ pub enum Error {
     /// Generated files do not fit their sources.
     #[error("generated files are out of date, run \"cargo xtask generated --write\" and commit:\n{0}")]
     OutOfDate(String),
+    /// A line in a package's list of the cases in which it means to differ.
+    #[error("{}:{line}: {what}", list.display())]
+    Differs {
+        /// The list.
+        list: PathBuf,
+        /// The line's number, from 1.
+        line: usize,
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// A hook package could not be laid out or written.
     #[error(transparent)]
     Package(#[from] virt_hooks_package::build::BuildError),

@@ -2,6 +2,7 @@
 //! Files that are generated and committed, so that they can be read where the sources are.
 
 use crate::book;
+use crate::differs;
 use crate::error::Error;
 use crate::schema;
 use std::fmt::Write;
@@ -16,6 +17,7 @@ fn files() -> Result<Vec<(&'static str, String)>, Error> {
         ("docs/hook-points.md", book::page(&Catalogue::built_in())),
         ("docs/schema/report.schema.json", schema::report()?),
         ("docs/schema/hook.schema.json", schema::manifest()?),
+        ("tests/golden/differs.txt", differs::page(&crate::root().join("hooks"))?),
     ])
 }
 

@@ -10,6 +10,7 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 use virt_hooks_contract::Catalogue;
 use virt_hooks_package::build::layout::{self, Package, Role, RustHooks, What};
+use virt_hooks_package::build::{Item, ItemKind};
 
 /// Where from and where to.
 pub struct Installation<'a> {
@@ -61,6 +62,10 @@ pub(crate) fn base(to: &Installation<'_>, catalogue: &Catalogue) -> Result<Targe
     if let Some(vm) = built(to, "virt-hooks-vm") {
         copy(&mut target, &vm, "libexec/virt-hooks/virt-hooks-vm", 0o755)?;
     }
+    if let Some(agent) = built(to, "virt-hooksd") {
+        copy(&mut target, &agent, "libexec/virt-hooks/virt-hooksd", 0o755)?;
+        units(to, &mut target)?;
+    }
     for point in catalogue.iter() {
         target.dir(&Path::new("libexec/vdsm/hooks").join(&*point.name))?;
     }
@@ -88,6 +93,18 @@ pub(crate) fn base(to: &Installation<'_>, catalogue: &Catalogue) -> Result<Targe
     Ok(target)
 }
 
+/// The agent's units, which know where it was installed.
+fn units(to: &Installation<'_>, target: &mut Target) -> Result<(), Error> {
+    for name in ["virt-hooksd.service", "virt-hooksd.socket"] {
+        let from = crate::root().join("packaging/systemd").join(name);
+        let text = fs::read_to_string(&from).map_err(Error::file("read", &from))?;
+        let prefix = to.prefix.to_string_lossy();
+        let text = text.replace("@PREFIX@", prefix.trim_end_matches('/'));
+        target.file(&Path::new("lib/systemd/system").join(name), text.as_bytes(), 0o644)?;
+    }
+    Ok(())
+}
+
 /// The bundled hooks: one executable, a link to it for each hook under VDSM's name, and what each package says of
 /// itself. Found by listing `hooks/`.
 fn bundled(to: &Installation<'_>, target: &mut Target, root: &Path) -> Result<(), Error> {
@@ -95,8 +112,19 @@ fn bundled(to: &Installation<'_>, target: &mut Target, root: &Path) -> Result<()
     copy(target, &program, &format!("libexec/virt-hooks/{BUNDLED}"), 0o755)?;
     for package in hook_packages(root)? {
         // Recorded cases are for those who work on the hooks, and have the sources.
-        for entry in layout::plan(&package, RustHooks::Bundled)?.into_iter().filter(|e| e.role != Role::Case)
+        let entries: Vec<_> = layout::plan(&package, RustHooks::Bundled)?
+            .into_iter()
+            .filter(|e| e.role != Role::Case)
+            .collect();
+        let items = entries.iter().map(Item::read).collect::<Result<Vec<_>, _>>()?;
+        let record = Item::record(&package.manifest.name, &items);
+        // The record names the places of a package, which another prefix does not have.
+        if let (ItemKind::File { content, mode }, Ok(place), "/usr") =
+            (&record.kind, record.target.strip_prefix("/usr"), to.prefix.to_str().unwrap_or_default())
         {
+            target.file(place, content, *mode)?;
+        }
+        for entry in entries {
             // Files of the host, such as units and rules, lie where they are looked for, whatever the prefix.
             let under_prefix = entry.target.strip_prefix("/usr").ok().filter(|_| entry.role != Role::File);
             match (&entry.what, under_prefix) {

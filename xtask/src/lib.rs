@@ -5,6 +5,7 @@
 
 pub mod book;
 pub mod completions;
+mod differs;
 mod error;
 pub mod generated;
 pub mod image;

@@ -8,12 +8,16 @@ use xtask::completions::all;
 
 /// What bash offers for the last of these words.
 fn bash(words: &str) -> Vec<String> {
+    bash_with(words, "COMP_WORDS")
+}
+
+fn bash_with(words: &str, set: &str) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
     let completion = all(&Catalogue::built_in()).into_iter().find(|c| c.file == "virt-hooks.bash").unwrap();
     let path = dir.path().join(completion.file);
     std::fs::write(&path, completion.text).unwrap();
     let script = format!(
-        "source {}; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))\n\
+        "source {}; {set}=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))\n\
          f=$(complete -p virt-hooks | sed 's/.*-F \\([^ ]*\\).*/\\1/')\n\
          $f virt-hooks \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD-1]}}\"\n\
          printf '%s\\n' \"${{COMPREPLY[@]}}\"",
@@ -35,6 +39,22 @@ fn bash_completes_verbs_points_and_options() {
     assert_eq!(bash("virt-hooks list before_vm_st"), ["before_vm_start"]);
     assert_eq!(bash("virt-hooks fire --dev"), ["--device-property"]);
     assert_eq!(bash("virt-hooks fire before_vm_start --kind j"), ["json"]);
+}
+
+/// A command that knows one package, in the place of the real one.
+#[test]
+fn bash_asks_which_packages_there_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let command = dir.path().join("virt-hooks");
+    std::fs::write(&command, "#!/bin/sh\ncase $* in *packages) echo smbios ;; *) echo 50_smbios ;; esac\n")
+        .unwrap();
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&command, executable).unwrap();
+    let path = format!("PATH={}:$PATH; COMP_WORDS", dir.path().display());
+    let asked = |words: &str| bash_with(words, &path);
+    assert_eq!(asked("virt-hooks remove sm"), ["smbios"]);
+    assert_eq!(asked("virt-hooks --root /x disable 50"), ["50_smbios"]);
+    assert_eq!(asked("virt-hooks remove --dry"), ["--dry-run"]);
 }
 
 /// Each verb fish is told of here is asked for by a function that the script itself defines.

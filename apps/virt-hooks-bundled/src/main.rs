@@ -5,6 +5,8 @@
 //! own name it takes both as arguments: `virt-hooks-bundled run POINT FILE`, or `list`.
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod grammars;
 mod shared;
 
 use std::ffi::OsStr;

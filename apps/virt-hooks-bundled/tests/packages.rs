@@ -62,6 +62,27 @@ fn each_package_is_whole() {
     }
 }
 
+/// The other way round is looked at where the list of all of them is made.
+#[test]
+fn an_expected_result_of_its_own_has_its_reason_in_the_list() {
+    let mut seen = 0;
+    for (dir, manifest) in packages() {
+        let cases = dir.join("cases");
+        let list = fs::read_to_string(cases.join("differs.txt")).unwrap_or_default();
+        for point in fs::read_dir(&cases).into_iter().flatten().map(|e| e.unwrap().path()) {
+            for case in fs::read_dir(&point).into_iter().flatten().map(|e| e.unwrap().path()) {
+                if !case.join("intended").exists() {
+                    continue;
+                }
+                let name = format!("{}  ", case.strip_prefix(&cases).unwrap().display());
+                assert!(list.lines().any(|line| line.starts_with(&name)), "{}: {name}", manifest.name);
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 200, "{seen}");
+}
+
 #[test]
 fn each_package_says_where_it_can_be_used() {
     for (_, manifest) in packages() {

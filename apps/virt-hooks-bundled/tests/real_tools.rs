@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test binary")]
 
 mod apart;
+mod libvirt;
+mod storage;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::collections::BTreeSet;
@@ -27,6 +29,10 @@ enum Tool {
     QemuImg,
     Ip,
     Ethtool,
+    Guestfs,
+    Lvm,
+    Libvirtd,
+    Sasl,
 }
 
 impl Tool {
@@ -38,6 +44,10 @@ impl Tool {
             Self::Ip => ("ip", "ip", "iproute2"),
             Self::Ethtool if answers("ethtool", "--version") && answers("ip", "-V") => return None,
             Self::Ethtool => ("ethtool", "ethtool or ip", "ethtool and iproute2"),
+            Self::Guestfs => return storage::no_guestfs().map(|reason| ("guestfs", reason)),
+            Self::Libvirtd => return libvirt::missing().map(|reason| ("libvirtd", reason)),
+            Self::Sasl => return libvirt::no_sasl().map(|reason| ("sasl", reason)),
+            Self::Lvm => return storage::no_lvm().map(|reason| ("lvm", reason)),
         };
         Some((word, format!("{file} is missing; install {package}")))
     }
@@ -84,6 +94,11 @@ impl Place {
 
     /// Runs a hook with a property, or none.
     fn run(&self, hook: &str, property: Option<(&str, &str)>) -> Done {
+        self.run_with(hook, property, &[])
+    }
+
+    /// Runs it with more in its environment.
+    fn run_with(&self, hook: &str, property: Option<(&str, &str)>, more: &[(&str, &str)]) -> Done {
         let link = self.path(hook);
         if !link.exists() {
             fs::create_dir_all(link.parent().unwrap()).unwrap();
@@ -91,7 +106,7 @@ impl Place {
         }
         let mut command = Command::new(&link);
         command.env("_hook_domxml", &self.payload).env("_hook_json", &self.payload).env("vmId", VM);
-        command.envs(property);
+        command.envs(property).envs(more.iter().copied());
         let output = command.stdin(Stdio::null()).output().unwrap();
         Done { code: output.status.code(), stderr: String::from_utf8_lossy(&output.stderr).into_owned() }
     }
@@ -265,11 +280,15 @@ fn main() {
     // They share /run and the network.
     arguments.test_threads = Some(1);
     let apart = apart::enter(PLACE, arguments.list).err().map(|reason| ("unshare", reason));
-    let tests: [(&str, Tool, fn()); 4] = [
+    let tests: [(&str, Tool, fn()); 8] = [
         ("checkimages", Tool::QemuImg, checkimages_tells_damaged_images_from_sound_ones),
         ("scratchpad", Tool::QemuImg, scratchpad_makes_images_and_removes_them),
         ("extra_ipv4_addrs", Tool::Ip, extra_ipv4_addrs_are_added_once),
         ("ethtool_options", Tool::Ethtool, ethtool_options_are_set),
+        ("fileinject", Tool::Guestfs, storage::fileinject_writes_into_the_guest),
+        ("vmfex_dev", Tool::Libvirtd, libvirt::vmfex_dev_keeps_a_pool),
+        ("vmfex_dev_login", Tool::Sasl, libvirt::vmfex_dev_logs_in_as_vdsm_does),
+        ("localdisk", Tool::Lvm, storage::localdisk_makes_a_volume_and_uses_it_again),
     ];
     let trials = tests.map(|(name, tool, run)| {
         let missing = apart.clone().or_else(|| tool.missing());

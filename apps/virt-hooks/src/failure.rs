@@ -3,6 +3,9 @@
 
 use virt_hooks_contract::exit;
 use virt_hooks_engine::{HostError, Trouble};
+use virt_hooks_package::cases::CasesError;
+use virt_hooks_package::new::NewError;
+use virt_hooks_package::try_hook::TryError;
 
 /// A failure: one line for people and an exit code for programs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,5 +38,29 @@ impl From<HostError> for Failure {
 impl From<Trouble> for Failure {
     fn from(e: Trouble) -> Self {
         Self::unusable(e.line())
+    }
+}
+
+impl From<TryError> for Failure {
+    fn from(e: TryError) -> Self {
+        match e {
+            TryError::NoHookThere { .. } | TryError::Missing(_) => Self::usage(e.to_string()),
+            _ => Self::unusable(e.to_string()),
+        }
+    }
+}
+
+impl From<CasesError> for Failure {
+    fn from(e: CasesError) -> Self {
+        Self::unusable(e.to_string())
+    }
+}
+
+impl From<NewError> for Failure {
+    fn from(e: NewError) -> Self {
+        match e {
+            NewError::Write { .. } => Self::unusable(e.to_string()),
+            _ => Self::usage(e.to_string()),
+        }
     }
 }

@@ -5,25 +5,36 @@
 //! people's view and the handling of payloads and results from here.
 #![forbid(unsafe_code)]
 
+mod check;
 pub mod cli;
 mod convert;
 pub mod destination;
+mod diff;
 mod doctor;
 mod dry_run;
 mod environ;
 mod failure;
 mod fire;
 pub mod history;
+mod info;
 mod interrupt;
+mod libvirt_hook;
 mod list;
+mod mask;
+mod new;
 pub mod operation;
+mod order;
 mod package;
 pub mod payload;
 mod points;
+mod properties;
 pub mod render;
 mod screen;
 mod setup_networks;
+mod shelf;
 mod streams;
+mod test;
+mod r#try;
 mod vm;
 
 pub use environ::Environ;
@@ -43,6 +54,13 @@ pub fn command() -> clap::Command {
 
 /// Runs the command and says how it ended: an exit code.
 pub fn run(environ: &Environ, streams: &mut Streams<'_>) -> u8 {
+    // Called as libvirt's hook script: a VM may have any name, so its words are no command line.
+    if let [program, words @ ..] = environ.arguments()
+        && let Some(driver) = libvirt_hook::Call::driver_of(program)
+        && let Some(call) = libvirt_hook::Call::new(&driver, words)
+    {
+        return libvirt_hook::answer(&call, &Locations::default(), environ, streams);
+    }
     let done = match cli::parse(environ.arguments().iter().cloned()) {
         Ok(Parsed::Print(text)) => streams.print(text.as_bytes()).map(|()| exit::command::PROCEED),
         Ok(Parsed::Run(cli)) => match &cli.command {
@@ -51,12 +69,26 @@ pub fn run(environ: &Environ, streams: &mut Streams<'_>) -> u8 {
             Command::List(list) => list::run(list, &cli.locations, environ, streams),
             Command::History(history) => history::run(history, &cli.locations, environ, streams),
             Command::Doctor(doctor) => doctor::run(doctor, &cli.locations, environ, streams),
+            Command::New(new) => new::run(new, &cli.locations, environ, streams),
+            Command::Check(check) => check::run(check, &cli.locations, environ, streams),
+            Command::Try(it) => r#try::run(it, &cli.locations, environ, streams),
+            Command::Test(test) => test::run(test, &cli.locations, environ, streams),
             Command::Package(package) => package::run(package, &cli.locations, environ, streams),
+            Command::Install(install) => shelf::install(install, &cli.locations, environ, streams),
+            Command::Remove(remove) => shelf::remove(remove, &cli.locations, streams),
+            Command::Enable(enable) => mask::enable(enable, &cli.locations, environ, streams),
+            Command::Disable(disable) => mask::disable(disable, &cli.locations, environ, streams),
+            Command::Info(info) => info::run(info, &cli.locations, environ, streams),
+            Command::Order(order) => order::run(order, &cli.locations, environ, streams),
+            Command::Properties(properties) => properties::run(properties, &cli.locations, environ, streams),
+            Command::Verify(verify) => shelf::verify(verify, &cli.locations, streams),
+            Command::Diff(diff) => diff::run(diff, &cli.locations, environ, streams),
             Command::Convert(verb) => convert::run(verb, &cli.locations, environ, streams),
             Command::Host(AboutHost { command: HostCommand::SetupNetworks(asked) }) => {
                 setup_networks::run(asked, &cli.locations, environ, streams)
             }
             Command::Vm(_) | Command::Host(_) => vm::hand_over(environ),
+            Command::LibvirtHook(hook) => libvirt_hook::run(hook, &cli.locations, environ, streams),
         },
         Err(failure) => Err(failure),
     };
@@ -102,6 +134,7 @@ impl Locations {
             config: self.config.clone(),
             run_dir: self.run_dir.clone(),
             state_dir: self.state_dir.clone(),
+            root: self.root.clone(),
         };
         let mut host = Host::load(overrides, &|name| environ.variable(name))?;
         // Hooks get these as they are, and a hook may change its directory.

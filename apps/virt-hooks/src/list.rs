@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `list`: the hooks that are installed.
 
-use crate::cli::{Format, List, Locations};
+use crate::cli::{Format, List, Locations, Names};
 use crate::environ::Environ;
 use crate::failure::Failure;
+use crate::order;
 use crate::points;
 use crate::render::{Style, Table, paint, printable};
 use crate::streams::{Look, Streams};
@@ -12,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::Path;
 use virt_hooks_contract::{Catalogue, Point, exit};
-use virt_hooks_engine::{Engine, SkipReason, Trouble};
+use virt_hooks_engine::{Engine, Hook, SkipReason, Trouble};
 
 /// VDSM's record of an installed hook.
 #[derive(Serialize)]
@@ -37,6 +38,10 @@ pub(crate) fn run(
         return Err(points::unknown(name, &catalogue));
     }
     let engine = Engine::new(host.settings);
+    if let Some(kind) = list.names {
+        streams.print(names(kind, &engine, &directories)?.as_bytes())?;
+        return Ok(exit::command::PROCEED);
+    }
     let wanted = |name: &str| list.point.as_deref().is_none_or(|point| point == name);
     let out = match list.format {
         Format::Json => {
@@ -70,7 +75,7 @@ pub(crate) fn run(
 }
 
 /// The sub-directories of all layers: hook points, and whatever else there is.
-fn directories(layers: &[std::path::PathBuf]) -> Result<BTreeSet<String>, Failure> {
+pub(crate) fn directories(layers: &[std::path::PathBuf]) -> Result<BTreeSet<String>, Failure> {
     let mut names = BTreeSet::new();
     for layer in layers {
         let entries = match std::fs::read_dir(layer) {
@@ -91,8 +96,10 @@ fn section(engine: &Engine, catalogue: &Catalogue, name: &str, look: Look) -> Re
         Some(point) => engine.chain(point)?,
         None => engine.chain(&Point::unknown(name))?,
     };
-    let mut rows: Vec<(&Path, Option<&SkipReason>)> = chain.hooks.iter().map(|h| (&*h.path, None)).collect();
-    rows.extend(chain.skipped.iter().map(|s| (&*s.path, Some(&s.reason))));
+    let mut rows: Vec<(&Path, String, String)> =
+        chain.hooks.iter().map(|h| (&*h.path, package(h), when(h))).collect();
+    let reason = |r: &SkipReason| format!("not run: {}", printable(&r.to_string()));
+    rows.extend(chain.skipped.iter().map(|s| (&*s.path, String::new(), reason(&s.reason))));
     if rows.is_empty() {
         return Ok(String::new());
     }
@@ -104,12 +111,11 @@ fn section(engine: &Engine, catalogue: &Catalogue, name: &str, look: Look) -> Re
         rows[at..=skipped].rotate_right(1);
     }
     let mut table = Table::default();
-    for (path, reason) in rows {
+    for (path, package, note) in rows {
         let file = printable(&path.file_name().unwrap_or_default().to_string_lossy()).into_owned();
         let directory = printable(&path.parent().unwrap_or(path).to_string_lossy()).into_owned();
-        let reason = reason.map(|r| format!("not run: {}", printable(&r.to_string()))).unwrap_or_default();
-        let style = (!reason.is_empty()).then_some(Style::Aside);
-        table.row([file, directory, reason], style);
+        let style = note.starts_with("not run").then_some(Style::Aside);
+        table.row([file, directory, package, note], style);
     }
     let mut out = String::new();
     let _ = write!(out, "{}", paint(&printable(name), Style::Heading, look));
@@ -120,6 +126,34 @@ fn section(engine: &Engine, catalogue: &Catalogue, name: &str, look: Look) -> Re
     out.push('\n');
     out.push_str(&table.render(2, look));
     Ok(out)
+}
+
+/// Names, one a line, each once.
+fn names(kind: Names, engine: &Engine, directories: &BTreeSet<String>) -> Result<String, Failure> {
+    let mut names = BTreeSet::new();
+    match kind {
+        Names::Packages => names.extend(engine.packages().all().0.iter().map(|p| p.name().to_owned())),
+        Names::Hooks => {
+            for directory in directories {
+                let chain = engine.chain(&Point::unknown(directory))?;
+                let paths = chain.hooks.iter().map(|h| &h.path).chain(chain.skipped.iter().map(|s| &s.path));
+                names.extend(paths.filter_map(|p| Some(p.file_name()?.to_str()?.to_owned())));
+            }
+        }
+    }
+    Ok(names.into_iter().map(|name| format!("{}\n", printable(&name))).collect())
+}
+
+/// The package of a hook, with its version.
+fn package(hook: &Hook) -> String {
+    let manifest = hook.package.as_ref().map(|d| &d.package.manifest);
+    manifest.map(|m| printable(&format!("{} {}", m.name, m.version)).into_owned()).unwrap_or_default()
+}
+
+/// The condition its package has it run on.
+fn when(hook: &Hook) -> String {
+    let when = hook.package.as_ref().and_then(|d| d.package.manifest.when.as_ref());
+    when.map(|w| printable(&order::condition(w)).into_owned()).unwrap_or_default()
 }
 
 /// JSON for programs, ended by a line feed.

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use virt_hooks_engine::{FlagsError, HookError};
+use virt_hooks_engine::{FlagsError, HookError, LockError, MachineError};
 use virt_hooks_libvirt::ErrorKind;
 
 /// Why an operation did not happen. Its text is one line.
@@ -95,9 +95,82 @@ pub enum Error {
         /// Whose it is.
         existing: String,
     },
+    /// The VM has no stored definition.
+    #[error(
+        "VM {0} has no stored definition: define it first, or start it with \"virt-hooks vm start --xml FILE\""
+    )]
+    NotStored(String),
+    /// There is nothing to undo.
+    #[error("no hooks were applied to the definition of VM {0}: there is nothing to undo")]
+    NotApplied(String),
+    /// Others changed what hooks had changed.
+    #[error(
+        "the definition of VM {name} was changed where hooks had changed it: take that back with \"virsh edit {name}\"; \
+         the definition before the hooks is in {}", record.display()
+    )]
+    ChangedSince {
+        /// The VM.
+        name: String,
+        /// The file with the definition before.
+        record: PathBuf,
+    },
+    /// It came here with its changes.
+    #[error(
+        "hooks were applied to the definition of VM {0}, but not here (a copy, or another state directory?): to take it as \
+         it is, remove the element \"applied\" from its metadata with \"virsh edit {0}\""
+    )]
+    Unrecorded(String),
     /// Another operation on this VM is under way.
     #[error("another operation on VM {0} is under way: wait for its end and try again")]
     Busy(String),
+    /// An agent does this; two would fire everything twice.
+    #[error(
+        "an agent serves {0}: leave out --no-agent and --connect, or stop it with `systemctl stop virt-hooksd`"
+    )]
+    AgentServes(String),
+    /// A parameter of an operation.
+    #[error("the parameter \"{0}\" is missing")]
+    Missing(&'static str),
+    /// The agent has no connection to libvirt just now.
+    #[error("libvirt does not answer just now: the agent tries again every second")]
+    Away,
+    /// The agent takes no more.
+    #[error("the agent is about to end: try again when it is back")]
+    Stopping,
+    /// There is an agent already.
+    #[error("another agent runs: it holds {}", .0.display())]
+    AgentRuns(PathBuf),
+    /// The VM is down without our doing: its points were fired then (C08).
+    #[error(
+        "VM {vm} is not running: it went by itself ({reason}), and after_vm_destroy was fired then; before_vm_destroy is not fired after it"
+    )]
+    WentBefore {
+        /// The VM.
+        vm: String,
+        /// Why it went.
+        reason: String,
+    },
+    /// The guest did not heed the request to shut down.
+    #[error(
+        "shut down VM {vm}: it still runs after {waited:?}: the guest may yet do so; \"virt-hooks vm destroy {vm}\" ends it at once"
+    )]
+    StillRuns {
+        /// The VM.
+        vm: String,
+        /// How long it was waited for.
+        waited: std::time::Duration,
+    },
+    /// A file is there already, and would be overwritten.
+    #[error("{} is there already: give another file, or remove it", .0.display())]
+    FileTaken(PathBuf),
+    /// A custom property cannot be set.
+    #[error("set a property of VM {vm}: {problem}")]
+    Property {
+        /// The VM.
+        vm: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The XML of a device cannot be used.
     #[error("device XML: {0}")]
     DeviceXml(String),
@@ -157,7 +230,42 @@ pub enum Error {
     },
 }
 
+impl From<MachineError> for Error {
+    fn from(error: MachineError) -> Self {
+        Self::Xml(error.0)
+    }
+}
+
+impl From<LockError> for Error {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Busy(vm) => Self::Busy(vm),
+            LockError::File { path, source } => Self::File { doing: "lock", path, source },
+        }
+    }
+}
+
+/// What kind of end an operation came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Hooks did not want it.
+    Vetoed,
+    /// libvirt did not want it.
+    Refused,
+    /// Anything else.
+    Failed,
+}
+
 impl Error {
+    /// What kind of end it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Veto { .. } | Self::Flags { .. } => Kind::Vetoed,
+            Self::Refused { .. } | Self::NotRestored { .. } | Self::NotReleased { .. } => Kind::Refused,
+            _ => Kind::Failed,
+        }
+    }
+
     /// The launch flags file could not be written: no hook had a part in that.
     pub(crate) fn unwritten(operation: &'static str, vm: &str, error: FlagsError) -> Self {
         match error {

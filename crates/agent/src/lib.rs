@@ -9,38 +9,64 @@
 //! one out, also from another process.
 //!
 //! Custom properties live in the domain XML itself, so that whatever happens to a VM later finds them:
-//! `properties` reads VDSM's metadata and our own, and writes our own.
+//! the engine's `Machine` reads VDSM's metadata and our own, and writes our own.
 //!
 //! What changes a VM that runs, and its devices, is in `devices`; what hooks may make of the disks of one that is
 //! about to run is in `disks`.
 //!
 //! To add a verb: a module beside `start` and `destroy` with one function of [`Driver`], made of the steps
-//! that `occasion` and `machine` offer.
+//! that `occasion` and the engine's `Machine` offer.
 #![forbid(unsafe_code)]
 
+mod afters;
+mod agent;
+mod apply;
+mod desk;
+mod desks;
 mod destroy;
 mod devices;
 mod disks;
 mod driver;
 mod error;
+mod hibernate;
 mod host;
-mod identity;
+mod life;
 mod list;
-mod lock;
-mod machine;
 mod occasion;
+mod pause;
+mod perform;
+mod presence;
+pub mod protocol;
+mod reconcile;
+mod record;
+mod restore;
+mod scene;
+mod set;
+mod show;
+mod shutdown;
 mod start;
+mod telling;
+pub mod varlink;
 mod vm_stats;
 
+pub use agent::{Agent, Chronicler};
+pub use apply::{ApplyRequest, Defined};
 pub use destroy::{DestroyRequest, Destroyed};
 pub use devices::{
     Changed, CpusRequest, Graphics, MemoryModule, NicChange, NicUpdate, PlugRequest, Ticket, TicketRequest,
     UnplugRequest, WhenConnected,
 };
 pub use driver::Driver;
-pub use error::Error;
+pub use error::{Error, Kind};
 pub use host::{Inquiry, Sampling};
+pub use life::Phase;
 pub use list::Listed;
+pub use pause::{Served, VmRequest};
+pub use perform::OPERATIONS;
+pub use restore::RestoreRequest;
+pub use set::SetRequest;
+pub use show::{Shown, ShownDevice};
 pub use start::{Source, StartRequest, Started};
+pub use telling::{Progress, Teller};
 pub use virt_hooks_engine::NAMESPACE;
 pub use virt_hooks_engine::{Quiet, Watch};

@@ -17,6 +17,8 @@ pub const REASON: &str = "_hook_reason";
 pub const ATTEMPT: &str = "_hook_attempt";
 /// Path of the launch flags file, where there is one (virt-hooks; the file itself is VDSM's).
 pub const LAUNCH_FLAGS: &str = "_hook_launch_flags";
+/// Which side of a migration this is: `source` or `destination` (virt-hooks).
+pub const ROLE: &str = "_hook_role";
 /// The sequence that an event of several sequences belongs to: `start`, `restore`, `migration` (virt-hooks).
 pub const FLOW: &str = "_hook_flow";
 /// The number of virtual CPUs asked for (virt-hooks).

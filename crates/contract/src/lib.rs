@@ -16,7 +16,7 @@ mod toml_error;
 mod units;
 
 pub use catalogue::{Catalogue, is_point_name};
-pub use config::{Config, HookConfig, PointConfig};
+pub use config::{AgentConfig, Config, HookConfig, LibvirtHookConfig, PointConfig};
 pub use manifest::{
     Condition, DistributionPackages, Manifest, ManifestFile, ManifestPoint, ManifestProperty, MetadataMatch,
     Portability, Privileges, PropertyType, RunAs, Scope, Support, ValueCheck, When, check_name,
@@ -24,4 +24,4 @@ pub use manifest::{
 pub use point::{Failure, Origin, Output, PayloadKind, Point, Properties, Subject, User, Variable};
 pub use report::{Report, RunRecord, SkippedRecord, Verdict};
 pub use toml_error::{TomlError, nearest};
-pub use units::{format_time, parse_duration, parse_size};
+pub use units::{format_time, hexadecimal, parse_duration, parse_size};

@@ -21,6 +21,16 @@ pub fn format_time(moment: std::time::SystemTime) -> String {
     humantime::format_rfc3339_millis(moment).to_string()
 }
 
+/// Bytes as hexadecimal digits.
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    let mut text = String::with_capacity(2 * bytes.len());
+    for b in bytes {
+        let _ = write!(text, "{b:02x}");
+    }
+    text
+}
+
 /// Reads a size in bytes such as `4096`, `64KiB`, `16MiB`.
 ///
 /// # Errors

@@ -4,7 +4,7 @@
 use crate::discover::{Chain, EmptyDirectories, Hook, discover};
 use crate::environment::{self, Declared};
 use crate::event::{Document, Event};
-use crate::installed::{Checksums, hexadecimal};
+use crate::installed::Checksums;
 use crate::observer::{Observer, Silent};
 use crate::order::arrange;
 use crate::outcome::{Change, Ending, Outcome, Run, Trouble};
@@ -20,7 +20,7 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
-use virt_hooks_contract::{Failure, Point, Verdict};
+use virt_hooks_contract::{Failure, Point, Verdict, hexadecimal};
 use virt_hooks_spawn::{Captured, Credentials, Environment, Launcher, Limits, Status, Tick};
 
 /// How long what the engine says about a run may be.
@@ -50,6 +50,11 @@ impl Engine {
     /// Its settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Whether the value of a custom property is not to be shown: by its name, the configuration or a manifest.
+    pub fn is_secret(&self, property: &str) -> bool {
+        crate::secrets::is_secret(property.as_bytes(), &self.settings, &self.packages.secrets())
     }
 
     /// The installed hook packages.
@@ -114,7 +119,8 @@ impl Engine {
             vm: event.vm.map(|vm| (vm.id.clone(), vm.name.clone())),
         };
         match self.chain_of(event) {
-            Ok(chain) => {
+            Ok(mut chain) => {
+                chain.hooks.retain(|hook| !event.completed.contains(&hook.path));
                 outcome.skipped = chain.skipped;
                 outcome.warnings = chain.problems;
                 if !chain.hooks.is_empty()
@@ -297,7 +303,7 @@ impl Unmasked {
 
     fn changed_to(&mut self, event: &Event<'_>, before: Document, after: Document) {
         let kind = event.point.payload;
-        self.run.change = Some(Change { kind, before, after, secrets: Arc::default() });
+        self.run.change = Some(Change { kind, before, after, secrets: Arc::default(), told: None });
     }
 
     fn finish(mut self, secrets: &Secrets) -> Run {

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a hook changed, for people.
 
+use crate::event::Document;
 use crate::outcome::Change;
+use crate::secrets::Secrets;
 use similar::TextDiff;
+use std::sync::Arc;
 use std::time::Duration;
 use virt_hooks_contract::PayloadKind;
 
@@ -23,6 +26,17 @@ pub(crate) fn unified(change: &Change) -> String {
     let mut config = TextDiff::configure();
     config.timeout(Duration::from_secs(2));
     config.diff_lines(&before, &after).unified_diff().context_radius(2).header("before", "after").to_string()
+}
+
+/// A unified diff of two domain XMLs as [`Run::diff`](crate::Run::diff) shows one; empty where they mean the same.
+/// Secrets that either holds are masked.
+pub fn unified_xml(before: &str, after: &str) -> String {
+    let mut secrets = Secrets::default();
+    let (before, after) = (Document::from(before), Document::from(after));
+    secrets.learn(&before);
+    secrets.learn(&after);
+    let change = Change { kind: PayloadKind::Xml, before, after, secrets: Arc::new(secrets), told: None };
+    if change.before == change.after { String::new() } else { unified(&change) }
 }
 
 fn text(change: &Change, bytes: &[u8]) -> String {

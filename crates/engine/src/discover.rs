@@ -113,7 +113,7 @@ const BACKUPS: &[&str] = &[
 ];
 
 /// Whether a file of this name looks like a backup copy.
-pub(crate) fn is_backup(name: &[u8]) -> bool {
+pub fn is_backup(name: &[u8]) -> bool {
     BACKUPS.iter().any(|suffix| name.ends_with(suffix.as_bytes()))
 }
 

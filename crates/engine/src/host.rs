@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use virt_hooks_contract::{Catalogue, Config, TomlError};
+use virt_hooks_contract::{AgentConfig, Catalogue, Config, LibvirtHookConfig, TomlError};
 
 /// The prefix this was built for.
 const PREFIX: &str = match option_env!("VIRT_HOOKS_PREFIX") {
@@ -19,6 +19,7 @@ const CONFIG: &str = "/etc/virt-hooks/config.toml";
 const POINTS: &str = "/etc/virt-hooks/points.d";
 const STATE: &str = "/var/lib/virt-hooks";
 const LAUNCH_FLAGS: &str = "/run/vdsm";
+const AGENT_SOCKET: &str = "/run/virt-hooks/agent.sock";
 
 /// What was said on a command line.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +32,8 @@ pub struct Overrides {
     pub run_dir: Option<PathBuf>,
     /// `--state-dir`.
     pub state_dir: Option<PathBuf>,
+    /// `--root`: an image whose own places are meant, whatever the environment says.
+    pub root: Option<PathBuf>,
 }
 
 /// What is known about a host before the first event.
@@ -44,8 +47,18 @@ pub struct Host {
     pub state_dir: PathBuf,
     /// The directory of `<vm id>/launchflags`.
     pub launch_flags_dir: PathBuf,
+    /// Where an agent listens.
+    pub agent_socket: PathBuf,
+    /// Settings of the agent.
+    pub agent: AgentConfig,
     /// The configuration file, which need not exist.
     pub config_path: PathBuf,
+    /// The directory of this host's own hook points, which need not exist.
+    pub points_dir: PathBuf,
+    /// Whether a start that cannot honour what hooks make of the XML is refused.
+    pub require_agent: bool,
+    /// Settings of libvirt's own hook script.
+    pub libvirt_hook: LibvirtHookConfig,
     /// What in the configuration has no effect, in a line each.
     pub warnings: Vec<String>,
     named_layers: bool,
@@ -93,21 +106,33 @@ impl Host {
         overrides: Overrides,
         variable: &dyn Fn(&str) -> Option<OsString>,
     ) -> Result<Self, HostError> {
+        let root = overrides.root;
+        // The places of an image are its own: what is set here for this host means others.
+        let variable = |name: &str| if root.is_some() { None } else { variable(name) };
+        let at = |place: PathBuf| match &root {
+            Some(root) => root.join(place.strip_prefix("/").unwrap_or(&place)),
+            None => place,
+        };
         let path = |name: &str| variable(name).filter(|v| !v.is_empty()).map(PathBuf::from);
         let named = overrides.config.or_else(|| path("VIRT_HOOKS_CONFIG"));
-        let config_path = named.clone().unwrap_or_else(|| CONFIG.into());
+        let config_path = named.clone().unwrap_or_else(|| at(CONFIG.into()));
         let config = read_config(&config_path, named.is_some())?;
 
         let layers = match (overrides.hooks_dirs, variable("VIRT_HOOKS_HOOKS_DIR").filter(|v| !v.is_empty()))
         {
             (dirs, _) if !dirs.is_empty() => Some(dirs),
             (_, Some(list)) => Some(std::env::split_paths(&list).collect()),
-            _ => config.hooks_dirs.clone(),
+            _ => config.hooks_dirs.clone().map(|dirs| dirs.into_iter().map(&at).collect()),
         };
         let named_layers = layers.is_some();
-        let layers = layers.unwrap_or_else(|| vec![vendor_hooks(), ADMIN_HOOKS.into()]);
+        let layers = layers.unwrap_or_else(|| vec![at(vendor_hooks()), at(ADMIN_HOOKS.into())]);
         let run_dir =
             overrides.run_dir.or_else(|| path("VIRT_HOOKS_RUN_DIR")).or_else(|| config.run_dir.clone());
+        // The agent is root's: its socket lies at the same place for all users.
+        let agent_socket = path("VIRT_HOOKS_AGENT_SOCKET")
+            .or_else(|| config.agent.socket.clone())
+            .or_else(|| run_dir.as_ref().map(|dir| dir.join("agent.sock")))
+            .unwrap_or_else(|| AGENT_SOCKET.into());
         let run_dir = match run_dir {
             Some(dir) => dir,
             None => default_run_dir(path("XDG_RUNTIME_DIR"))?,
@@ -123,11 +148,13 @@ impl Host {
         );
         settings.packages_dir = Some(
             path("VIRT_HOOKS_PACKAGES_DIR")
-                .or_else(|| config.packages_dir.clone())
-                .unwrap_or_else(|| Path::new(PREFIX).join("share/virt-hooks/packages")),
+                .or_else(|| config.packages_dir.clone().map(&at))
+                .unwrap_or_else(|| at(Path::new(PREFIX).join("share/virt-hooks/packages"))),
         );
-        let points = path("VIRT_HOOKS_POINTS_DIR").or_else(|| config.points_dir.clone());
-        let catalogue = read_points(&points.clone().unwrap_or_else(|| POINTS.into()), points.is_some())?;
+        let points = path("VIRT_HOOKS_POINTS_DIR").or_else(|| config.points_dir.clone().map(&at));
+        let points_named = points.is_some();
+        let points_dir = points.unwrap_or_else(|| at(POINTS.into()));
+        let catalogue = read_points(&points_dir, points_named)?;
         let warnings = config
             .points
             .keys()
@@ -151,7 +178,12 @@ impl Host {
             launch_flags_dir: path("VIRT_HOOKS_LAUNCH_FLAGS_DIR")
                 .or(config.launch_flags_dir)
                 .unwrap_or_else(|| LAUNCH_FLAGS.into()),
+            agent_socket,
+            agent: config.agent,
             config_path,
+            points_dir,
+            require_agent: config.require_agent,
+            libvirt_hook: config.libvirt_hook,
             warnings,
             named_layers,
         })

@@ -2,16 +2,17 @@
 //! The hooks installed on a host, with checksums (VDSM contract, installed hooks).
 
 use crate::chain::Engine;
+use crate::event::CustomProperties;
 use crate::file_state::FileState;
+use crate::machine::Machine;
 use crate::outcome::Trouble;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt::Write;
 use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-use virt_hooks_contract::{Catalogue, Point};
+use virt_hooks_contract::{Catalogue, Point, hexadecimal};
 
 /// Checksums already made, by what would differ if the file did.
 #[derive(Default)]
@@ -43,16 +44,41 @@ impl Checksums {
     }
 }
 
-/// Bytes as hexadecimal digits.
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(2 * bytes.len());
-    for b in bytes {
-        let _ = write!(text, "{b:02x}");
-    }
-    text
-}
-
 impl Engine {
+    /// What the hooks of `points` make of a VM rests on: which hooks there are, what is in them, and the custom
+    /// properties of the VM and its devices. SHA-256, in hexadecimal; the VM's own name and UUID are not part of it.
+    ///
+    /// # Errors
+    /// A directory is there but cannot be listed.
+    pub fn fingerprint(&self, points: &[&Point], machine: &Machine) -> Result<String, Trouble> {
+        let mut hasher = Sha256::new();
+        // Lengths first: no two lists of texts are written the same.
+        let mut add = |text: &[u8]| {
+            hasher.update((text.len() as u64).to_le_bytes());
+            hasher.update(text);
+        };
+        for point in points {
+            add(point.name.as_bytes());
+            for hook in self.chain(point)?.hooks {
+                add(hook.name().as_encoded_bytes());
+                add(self.checksums.of(&hook.path).as_bytes());
+            }
+        }
+        add(b"");
+        let mut properties = |properties: &CustomProperties| {
+            let sorted: BTreeMap<&[u8], &[u8]> = properties.iter().collect();
+            for (name, value) in sorted {
+                add(name);
+                add(value);
+            }
+        };
+        properties(&machine.vm.properties);
+        for device in machine.custom_devices() {
+            properties(device.properties());
+        }
+        Ok(hexadecimal(&hasher.finalize()))
+    }
+
     /// Point → file name → SHA-256, for every directory of every layer that holds a hook that would run:
     /// also directories that are not hook points, as under VDSM. Layers that are missing give nothing.
     ///

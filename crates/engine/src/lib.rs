@@ -23,6 +23,7 @@
 //! * Secrets of the payload and of properties are masked in everything that leaves here as text.
 #![forbid(unsafe_code)]
 
+mod applied;
 mod chain;
 mod check;
 mod diff;
@@ -31,8 +32,11 @@ mod environment;
 mod event;
 mod file_state;
 mod host;
+mod identity;
 mod installed;
 mod launch_flags;
+mod lock;
+pub mod machine;
 mod observer;
 mod order;
 mod outcome;
@@ -43,19 +47,27 @@ pub mod properties;
 mod secrets;
 mod select;
 mod settings;
+mod told;
+mod unheeded;
 mod users;
 mod watch;
 
+pub use applied::{Applied, AppliedRecords};
 pub use chain::Engine;
-pub use discover::{Chain, Hook, SkipReason, Skipped};
+pub use diff::unified_xml;
+pub use discover::{Chain, Hook, SkipReason, Skipped, is_backup};
 pub use event::{Check, CustomProperties, Document, Event, PropertyValue, Vm, is_readable};
 pub use host::{Host, HostError, Overrides};
 pub use launch_flags::{FlagsError, LaunchFlags};
+pub use lock::{LockError, VmLock, sweep_locks};
+pub use machine::{CustomDevice, Machine, MachineError};
 pub use observer::{Observer, Silent};
+pub use order::find_cycle;
 pub use outcome::{Ending, HookError, Outcome, Run, Trouble};
 pub use packages::{Described, MANIFEST, Package, Packages};
 pub use payload::{check_payload, make_run_dir};
 pub use plan::{Plan, PlannedHook};
-pub use properties::NAMESPACE;
+pub use properties::{NAMESPACE, PREFIX};
 pub use settings::{Settings, SettingsError};
+pub use unheeded::Unheeded;
 pub use watch::{Quiet, Watch};

@@ -123,11 +123,95 @@ fn listed(doc: &Document, custom: Element, uri: &'static str) -> Vec<(String, St
         .collect()
 }
 
+/// The mark of a definition that hooks were applied to: what [`mark`] wrote.
+pub(crate) fn marked(doc: &Document) -> Option<String> {
+    let vm = doc.child_in(doc.child(doc.root(), "metadata")?, NAMESPACE, "vm")?;
+    let applied = doc.child_in(vm, NAMESPACE, "applied")?;
+    Some(doc.attribute(applied, "digest")?.into_owned())
+}
+
+/// Marks a definition as one that hooks were applied to.
+pub(crate) fn mark(doc: &mut Document, digest: &str) -> Result<(), EditError> {
+    let vm = ensure_vm(doc)?;
+    if let Some(applied) = doc.child_in(vm, NAMESPACE, "applied") {
+        return doc.set_attribute(applied, "digest", digest);
+    }
+    let applied = NewElement::new(prefixed(doc, vm, "applied")).attribute("digest", digest);
+    doc.append(vm, applied).map(drop)
+}
+
 /// Sets a property of the VM in our metadata.
-///
-/// # Errors
-/// XML cannot hold the name or the value.
-pub fn set(doc: &mut Document, name: &str, value: &str) -> Result<(), EditError> {
+pub(crate) fn set(doc: &mut Document, name: &str, value: &str) -> Result<(), EditError> {
+    let vm = ensure_vm(doc)?;
+    set_below(doc, vm, name, value)
+}
+
+/// Sets a property of a device, by its alias, in our metadata.
+pub(crate) fn set_of_device(
+    doc: &mut Document,
+    alias: &str,
+    name: &str,
+    value: &str,
+) -> Result<(), EditError> {
+    let vm = ensure_vm(doc)?;
+    let device = match device_entry(doc, vm, alias) {
+        Some(device) => device,
+        None => {
+            let entry = NewElement::new(prefixed(doc, vm, "device")).attribute("alias", alias);
+            doc.append(vm, entry)?
+        }
+    };
+    set_below(doc, device, name, value)
+}
+
+/// Removes a property of the VM, or of a device by its alias, from our metadata.
+pub(crate) fn unset(doc: &mut Document, device: Option<&str>, name: &str) -> Result<(), EditError> {
+    let ours = |doc: &Document| {
+        let metadata = doc.child(doc.root(), "metadata")?;
+        let vm = doc.child_in(metadata, NAMESPACE, "vm")?;
+        let holder = match device {
+            Some(alias) => device_entry(doc, vm, alias)?,
+            None => vm,
+        };
+        let custom = doc.child_in(holder, NAMESPACE, "custom")?;
+        doc.children(custom).find(|&p| doc.has(p, "name", name))
+    };
+    match ours(doc) {
+        Some(property) => doc.remove(property),
+        None => Ok(()),
+    }
+}
+
+fn device_entry(doc: &Document, vm: Element, alias: &str) -> Option<Element> {
+    doc.children(vm).find(|&d| doc.is_in(d, NAMESPACE, "device") && doc.has(d, "alias", alias))
+}
+
+fn set_below(doc: &mut Document, holder: Element, name: &str, value: &str) -> Result<(), EditError> {
+    let custom = match doc.child_in(holder, NAMESPACE, "custom") {
+        Some(c) => c,
+        None => doc.append(holder, NewElement::new(prefixed(doc, holder, "custom")))?,
+    };
+    let known = doc.children(custom).find(|&p| doc.has(p, "name", name));
+    match known {
+        Some(p) => doc.set_text(p, value),
+        None => {
+            let property =
+                NewElement::new(prefixed(doc, custom, "property")).attribute("name", name).text(value);
+            doc.append(custom, property).map(drop)
+        }
+    }
+}
+
+/// `local` with the prefix that our metadata has in this document.
+fn prefixed(doc: &Document, vm: Element, local: &str) -> String {
+    match doc.name(vm).split_once(':') {
+        Some((prefix, _)) => format!("{prefix}:{local}"),
+        None => local.to_owned(),
+    }
+}
+
+/// The element of our metadata, made where it is missing.
+fn ensure_vm(doc: &mut Document) -> Result<Element, EditError> {
     let metadata = match doc.child(doc.root(), "metadata") {
         Some(m) => m,
         // libvirt takes the children of <domain> in any order; here people look for it.
@@ -138,25 +222,9 @@ pub fn set(doc: &mut Document, name: &str, value: &str) -> Result<(), EditError>
             }
         }
     };
-    let vm = match doc.child_in(metadata, NAMESPACE, "vm") {
-        Some(vm) => vm,
-        None => doc.append(metadata, format!("<{PREFIX}:vm xmlns:{PREFIX}=\"{NAMESPACE}\"/>").as_str())?,
-    };
-    let prefixed = |doc: &Document, local: &str| match doc.name(vm).split_once(':') {
-        Some((prefix, _)) => format!("{prefix}:{local}"),
-        None => local.to_owned(),
-    };
-    let custom = match doc.child_in(vm, NAMESPACE, "custom") {
-        Some(c) => c,
-        None => doc.append(vm, NewElement::new(prefixed(doc, "custom")))?,
-    };
-    let known = doc.children(custom).find(|&p| doc.has(p, "name", name));
-    match known {
-        Some(p) => doc.set_text(p, value),
-        None => {
-            let property = NewElement::new(prefixed(doc, "property")).attribute("name", name).text(value);
-            doc.append(custom, property).map(drop)
-        }
+    match doc.child_in(metadata, NAMESPACE, "vm") {
+        Some(vm) => Ok(vm),
+        None => doc.append(metadata, format!("<{PREFIX}:vm xmlns:{PREFIX}=\"{NAMESPACE}\"/>").as_str()),
     }
 }
 

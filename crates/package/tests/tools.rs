@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output};
-use virt_hooks_package::build::layout::{Package, RustHooks, plan};
+use virt_hooks_package::build::layout::{PACKAGES, Package, RustHooks, plan};
 use virt_hooks_package::build::{Format, Parcel, write};
+use virt_hooks_package::shelf::RECORD;
 
 /// Half a year before this was written: neither tool likes packages from the future.
 const TIME: u32 = 1_764_000_000;
@@ -99,7 +100,10 @@ fn make(format: Format, out: &Path) -> Result<Vec<Made>, Failed> {
         .map(|(package, rust)| {
             let parcel = Parcel::of(package, *rust, TIME)?;
             let file = write(&parcel, format, &out.join("packages"), None)?.package;
-            let files = plan(package, *rust)?.iter().map(|e| e.target.to_str().unwrap().to_owned()).collect();
+            let planned = plan(package, *rust)?.into_iter().map(|e| e.target);
+            // What a package is verified by later comes on top.
+            let record = Path::new(PACKAGES).join(&package.manifest.name).join(RECORD);
+            let files = planned.chain([record]).map(|t| t.to_str().unwrap().to_owned()).collect();
             Ok(Made { file, files })
         })
         .collect()

@@ -4,7 +4,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -62,7 +62,19 @@ impl Daemon {
         if things.is_empty() { Ok(()) } else { Err(Missing { things }) }
     }
 
-    /// Starts the daemon and waits until it listens. One per host.
+    /// Where the daemon of a host looks for libvirt's own hook scripts. It looks whether there are any when it
+    /// starts, and on SIGHUP.
+    pub fn hooks_directory(host: &Host) -> PathBuf {
+        host.root().join("daemon/etc/hooks")
+    }
+
+    /// The process, for signals.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Starts the daemon and waits until it listens. One per host. Each host has a UUID of its own, so that VMs can
+    /// migrate from one to another.
     ///
     /// # Errors
     /// What is missing, or why it does not start.
@@ -73,7 +85,8 @@ impl Daemon {
             let path = root.join(name);
             fs::create_dir_all(&path).map_err(HostError::file("make", &path))?;
         }
-        for (name, text) in [("libvirtd.conf", libvirtd_conf()), ("qemu.conf", host.qemu_conf())] {
+        let uuid = host_uuid(&root)?;
+        for (name, text) in [("libvirtd.conf", libvirtd_conf(&uuid)), ("qemu.conf", host.qemu_conf())] {
             let path = root.join("etc").join(name);
             fs::write(&path, text).map_err(HostError::file("write", &path))?;
         }
@@ -112,6 +125,15 @@ impl Daemon {
         self.child.wait().map(drop)
     }
 
+    /// Kills the daemon, as a crash would end it. Its VMs go on.
+    ///
+    /// # Errors
+    /// What the system refuses.
+    pub fn kill(&mut self) -> io::Result<()> {
+        self.child.kill()?;
+        self.child.wait().map(drop)
+    }
+
     fn wait_until_it_listens(&mut self) -> io::Result<()> {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -134,6 +156,18 @@ impl Drop for Daemon {
     }
 }
 
-fn libvirtd_conf() -> String {
-    "auth_unix_rw = \"none\"\nunix_sock_rw_perms = \"0700\"\n".to_owned()
+fn libvirtd_conf(host_uuid: &str) -> String {
+    format!("auth_unix_rw = \"none\"\nunix_sock_rw_perms = \"0700\"\nhost_uuid = \"{host_uuid}\"\n")
+}
+
+/// The host's UUID: the same for every daemon of it. Two daemons that say the same take each other for one host.
+fn host_uuid(root: &Path) -> Result<String, HostError> {
+    const NEW: &str = "/proc/sys/kernel/random/uuid";
+    let kept = root.join("host_uuid");
+    if let Ok(uuid) = fs::read_to_string(&kept) {
+        return Ok(uuid);
+    }
+    let uuid = fs::read_to_string(NEW).map_err(HostError::file("read", Path::new(NEW)))?.trim().to_owned();
+    fs::write(&kept, &uuid).map_err(HostError::file("write", &kept))?;
+    Ok(uuid)
 }

@@ -7,9 +7,12 @@ use virt_hooks_sdk::Context;
 /// How many of many are told one by one.
 pub(crate) const MOST: usize = 8;
 
+/// How many characters of a value are told.
+pub(crate) const LONGEST: usize = 80;
+
 /// A value for a message: in quotes, on one line, of bounded length.
 pub(crate) fn shown(text: &str) -> String {
-    let start: String = text.chars().take(80).collect();
+    let start: String = text.chars().take(LONGEST).collect();
     let dots = if start.len() < text.len() { "..." } else { "" };
     format!("{start:?}{dots}")
 }
@@ -36,8 +39,8 @@ mod tests {
     #[test]
     fn a_value_is_cut_and_quoted() {
         assert_eq!(shown("a\nb"), "\"a\\nb\"");
-        assert_eq!(shown(&"ä".repeat(80)), format!("\"{}\"", "ä".repeat(80)));
-        assert_eq!(shown(&"x".repeat(81)), format!("\"{}\"...", "x".repeat(80)));
+        assert_eq!(shown(&"ä".repeat(LONGEST)), format!("\"{}\"", "ä".repeat(LONGEST)));
+        assert_eq!(shown(&"x".repeat(LONGEST + 1)), format!("\"{}\"...", "x".repeat(LONGEST)));
     }
 
     #[test]

@@ -5,8 +5,11 @@
 //! because a process can open only one host in its life.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a test binary")]
 
+mod agent;
+mod applying;
 mod bed;
 mod bundled;
+mod crashes;
 mod demo;
 mod destroying;
 mod devices;
@@ -15,9 +18,12 @@ mod errors;
 mod inquiries;
 mod interrupts;
 mod launch_flags;
+mod libvirt_hook;
 mod life;
 mod memory_and_cpus;
 mod nics;
+mod pausing;
+mod properties;
 mod refusals;
 mod secrets;
 mod stored;
@@ -43,10 +49,14 @@ enum Needs {
     Qemu,
     /// All that, a libvirt daemon, and the right to start it.
     Daemon,
+    /// A libvirt daemon, and the agent beside the executable that is tested.
+    Agent,
     /// All that, and a QEMU with SPICE.
     DaemonSpice,
     /// The embedded driver, and the `virt-hooks` command beside the executable that is tested.
     Command,
+    /// A daemon, the command, and `virsh`: libvirt's own hook script.
+    HookScript,
     /// All that the demo needs.
     Demo,
     /// The embedded driver, the command, and the executable with the bundled hooks.
@@ -80,13 +90,19 @@ impl Needs {
                 let error = Libvirt::load().err()?;
                 return Some(("libvirt.so.0".to_owned(), error.to_string()));
             }
-            Self::Command if !bed::command().is_file() => {
+            Self::Command | Self::HookScript if !bed::command().is_file() => {
                 return Some((
                     "virt-hooks".to_owned(),
                     format!("{} is missing; `cargo build -p virt-hooks`", bed::command().display()),
                 ));
             }
-            Self::Demo if !has_virsh() => {
+            Self::Agent if !bed::agent().is_file() => {
+                return Some((
+                    "virt-hooksd".to_owned(),
+                    format!("{} is missing; `cargo build -p virt-hooksd`", bed::agent().display()),
+                ));
+            }
+            Self::Demo | Self::HookScript if !has_virsh() => {
                 return Some(("virsh".to_owned(), "virsh is missing; install libvirt-clients".to_owned()));
             }
             Self::Qemu
@@ -96,7 +112,9 @@ impl Needs {
             | Self::BundledApart
             | Self::BundledImages
             | Self::BundledSpice => requirements().err()?,
-            Self::Daemon | Self::DaemonSpice => Daemon::requirements().err()?,
+            Self::Daemon | Self::DaemonSpice | Self::HookScript | Self::Agent => {
+                Daemon::requirements().err()?
+            }
         };
         let first = missing.things.first().map(|thing| thing.what.replace(' ', "_")).unwrap_or_default();
         Some((first, missing.to_string()))
@@ -132,8 +150,10 @@ fn main() {
         Needs::Library,
         Needs::Qemu,
         Needs::Daemon,
+        Needs::Agent,
         Needs::DaemonSpice,
         Needs::Command,
+        Needs::HookScript,
         Needs::Demo,
         Needs::Bundled,
         Needs::BundledApart,
@@ -147,6 +167,7 @@ fn main() {
         eprintln!("some tests are ignored: {line}");
     }
     let tests = [
+        applying::TESTS,
         demo::TESTS,
         bundled::TESTS,
         life::TESTS,
@@ -154,12 +175,17 @@ fn main() {
         refusals::TESTS,
         stored::TESTS,
         launch_flags::TESTS,
+        libvirt_hook::TESTS,
         devices::TESTS,
         errors::TESTS,
         inquiries::TESTS,
         interrupts::TESTS,
         destroying::TESTS,
         secrets::TESTS,
+        pausing::TESTS,
+        properties::TESTS,
+        agent::TESTS,
+        crashes::TESTS,
         drives::TESTS,
         memory_and_cpus::TESTS,
         nics::TESTS,

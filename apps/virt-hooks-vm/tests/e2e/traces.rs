@@ -80,9 +80,10 @@ pub(crate) fn files_below(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// What an idle run directory holds: the directory for locks, once there was one.
+/// What an idle run directory holds: the directories for locks and for what libvirt's hook script notes, once there
+/// were such.
 pub(crate) fn only_locks(run: &Path) -> Vec<PathBuf> {
-    Some(run.join("vm")).filter(|path| path.is_dir()).into_iter().collect()
+    ["libvirt", "vm"].map(|name| run.join(name)).into_iter().filter(|path| path.is_dir()).collect()
 }
 
 /// The command lines of the processes that have a host's directory in them.

@@ -1,30 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The grammar of the command line.
 
+mod check;
 mod convert;
 mod doctor;
 mod fire;
 mod history;
 mod host;
+mod libvirt_hook;
 mod list;
+mod new;
 mod package;
 mod parse;
 mod points;
+mod shelf;
+mod test;
+mod r#try;
 mod values;
 mod vm;
 mod vm_devices;
 
+pub use check::{Check, CheckTarget};
 pub use convert::{Convert, ConvertCommand, ConvertFormat, ConvertOvirt};
 pub use doctor::Doctor;
 pub use fire::{Checking, Fire, Kind, OnFailure};
 pub use history::History;
 pub use host::{Backend, Host, HostAsk, HostCommand, HostSetupNetworks, HostStats};
-pub use list::List;
+pub use libvirt_hook::{LibvirtHook, LibvirtHookCommand, SetUp};
+pub use list::{List, Names};
+pub use new::{Lang, New, NewCommand, NewHook, NewPoint};
 pub use package::{Package, PackageFormat};
 pub use parse::{Parsed, parse, parse_as};
 pub use points::Points;
+pub use shelf::{Diff, Disable, Enable, Info, Install, Order, Properties, Remove, Verify};
+pub use test::Test;
+pub use r#try::Try;
 pub use values::{Place, Property, Uuid, custom_properties};
-pub use vm::{Vm, VmCommand, VmDestroy, VmList, VmStart, VmStats};
+pub use vm::{
+    Telling, Vm, VmAct, VmApply, VmCommand, VmCreate, VmDestroy, VmHibernate, VmList, VmRestore, VmSet,
+    VmShow, VmShutdown, VmStart, VmStats, Whom,
+};
 pub use vm_devices::{
     Connected, Console, HookTime, Link, VmChange, VmMemoryPlug, VmNicUpdate, VmPlug, VmSetCpus, VmSetTicket,
     VmUnplug,
@@ -56,7 +71,7 @@ pub struct Cli {
 }
 
 /// Where things lie, where not at the usual places.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Locations")]
 pub struct Locations {
     /// Directory with one sub-directory per hook point, in place of the usual ones; a later one overrides an earlier one [env: VIRT_HOOKS_HOOKS_DIR]
@@ -68,6 +83,9 @@ pub struct Locations {
     /// Where payload files live while an event runs [env: VIRT_HOOKS_RUN_DIR]
     #[arg(long, value_name = "DIR", global = true)]
     pub run_dir: Option<PathBuf>,
+    /// An image, or a directory to try things in: the hooks, packages and configuration in it are meant
+    #[arg(long, value_name = "DIR", global = true, conflicts_with = "hooks_dirs")]
+    pub root: Option<PathBuf>,
     /// Where records are kept [env: VIRT_HOOKS_STATE_DIR]
     #[arg(long, value_name = "DIR", global = true)]
     pub state_dir: Option<PathBuf>,
@@ -88,14 +106,42 @@ pub enum Command {
     History(History),
     /// Explain why hooks do not run, or will fail, and what mends it
     Doctor(Doctor),
+    /// Make a hook package, or a hook point of this host
+    New(New),
+    /// Look at hook packages and say what keeps them from working
+    Check(Check),
+    /// Try one hook on a copy of a payload: nothing is changed
+    Try(Box<Try>),
+    /// Run the cases of hook packages
+    Test(Test),
     /// Make an rpm, deb or tar file of a hook's directory
     Package(Package),
+    /// Install a hook package: all of it or nothing
+    Install(Install),
+    /// Remove a hook package
+    Remove(Remove),
+    /// Let a hook run again that was disabled
+    Enable(Enable),
+    /// Keep a hook from running, also after upgrades
+    Disable(Disable),
+    /// Show what a package is and what is installed of it
+    Info(Info),
+    /// Show the chain of a hook point, and why it is in this order
+    Order(Order),
+    /// Show the custom properties that installed packages declare
+    Properties(Properties),
+    /// Hold the host against what was installed on it
+    Verify(Verify),
+    /// Compare the hooks of two hosts
+    Diff(Diff),
     /// Take virtual machines with their properties elsewhere
     Convert(Convert),
     /// Start and stop virtual machines, hooks included
     Vm(Vm),
     /// Ask a host what it has and does, and set up its networks, hooks included
     Host(Host),
+    /// Answer libvirt's own calls to its hook scripts, or have libvirt make them
+    LibvirtHook(LibvirtHook),
 }
 
 /// How an answer is written.

@@ -138,6 +138,17 @@ impl Case {
 }
 
 impl Done {
+    /// Another command in the same directory.
+    pub(crate) fn again(self) -> Case {
+        Case {
+            dir: self.dir,
+            program: env!("CARGO_BIN_EXE_virt-hooks").into(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            input: Vec::new(),
+        }
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -177,4 +188,14 @@ impl Done {
             assert!(left.is_empty(), "left in the run directory: {left:?}");
         }
     }
+}
+
+/// Where `hooking` is, in the checkout.
+pub(crate) fn python() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../python")
+}
+
+/// A case that runs one more command in the directory of the one before.
+pub(crate) fn then(done: Done, arguments: &[&str]) -> Done {
+    done.again().variable("VIRT_HOOKS_PYTHON_DIR", python()).arguments(arguments).run()
 }

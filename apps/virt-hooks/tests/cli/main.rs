@@ -4,14 +4,21 @@
 
 mod bad_input;
 mod case;
+mod check;
 mod convert;
 mod dry_run;
 mod fire;
+mod guide;
 mod history;
+mod libvirt_hook;
 mod list;
+mod new;
 mod output;
 mod package;
 mod points;
+mod shelf;
 mod surroundings;
+mod test;
+mod r#try;
 mod view;
 mod vm;

@@ -2,9 +2,9 @@
 //! The XML of a device as a request brings it.
 
 use crate::error::Error;
-use crate::machine::label;
 use virt_hooks_domxml::{Document, Element};
 use virt_hooks_engine::CustomProperties;
+use virt_hooks_engine::machine::label;
 use virt_hooks_engine::properties;
 
 /// A device that a request brings.

@@ -4,10 +4,10 @@
 use crate::devices::Changed;
 use crate::driver::Driver;
 use crate::error::Error;
-use crate::lock::VmLock;
-use crate::machine::{CustomDevice, Machine};
 use crate::occasion::Occasion;
 use virt_hooks_engine::Vm;
+use virt_hooks_engine::VmLock;
+use virt_hooks_engine::machine::{CustomDevice, Machine};
 use virt_hooks_libvirt::{Domain, ErrorKind, XmlFlags};
 
 /// A VM that runs, with its lock, and what it is now.
@@ -31,7 +31,7 @@ impl Driver {
 
 /// What the VM is now.
 pub(super) fn read(domain: &Domain) -> Result<Machine, Error> {
-    Machine::read(domain.xml(XmlFlags::default()).map_err(Error::Unreachable)?.as_bytes())
+    Ok(Machine::read(domain.xml(XmlFlags::default()).map_err(Error::Unreachable)?.as_bytes())?)
 }
 
 impl Live {

@@ -6,12 +6,12 @@ use crate::devices::live::{alias, changed, read};
 use crate::devices::{Changed, metadata};
 use crate::driver::Driver;
 use crate::error::Error;
-use crate::machine::{CustomDevice, Machine, label};
 use crate::occasion::{About, Occasion};
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 use virt_hooks_contract::Report;
+use virt_hooks_engine::machine::{CustomDevice, Machine, label};
 use virt_hooks_engine::{CustomProperties, Watch};
 use virt_hooks_libvirt::Affect;
 

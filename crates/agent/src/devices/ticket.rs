@@ -5,13 +5,13 @@ use crate::devices::Changed;
 use crate::devices::live::changed;
 use crate::driver::Driver;
 use crate::error::Error;
-use crate::machine::Machine;
 use crate::occasion::{About, Occasion};
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, SystemTime};
 use virt_hooks_contract::{Report, format_time};
 use virt_hooks_domxml::{Document, EditError, Element};
+use virt_hooks_engine::machine::Machine;
 use virt_hooks_engine::{CustomProperties, Watch};
 use virt_hooks_libvirt::Affect;
 

@@ -5,8 +5,6 @@ use crate::devices::live::{alias, changed};
 use crate::devices::{Changed, metadata};
 use crate::driver::Driver;
 use crate::error::Error;
-use crate::lock::VmLock;
-use crate::machine::Machine;
 use crate::occasion::{About, Occasion};
 use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
@@ -15,7 +13,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use virt_hooks_contract::Report;
 use virt_hooks_domxml::Element;
-use virt_hooks_engine::{CustomProperties, Watch, is_readable};
+use virt_hooks_engine::machine::Machine;
+use virt_hooks_engine::{CustomProperties, VmLock, Watch, is_readable};
 use virt_hooks_libvirt::{Affect, DeviceChange, Domain, ErrorKind, Event, Lifecycle, Subscription};
 
 /// How often a wait looks whether it was given up, and says that it goes on.

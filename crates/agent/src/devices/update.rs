@@ -6,7 +6,6 @@ use crate::devices::given::Given;
 use crate::devices::live::{alias, changed, read};
 use crate::driver::Driver;
 use crate::error::Error;
-use crate::machine::{CustomDevice, Machine};
 use crate::occasion::{About, Occasion};
 use std::fmt;
 use std::os::fd::BorrowedFd;
@@ -14,6 +13,7 @@ use std::time::Duration;
 use virt_hooks_contract::Report;
 use virt_hooks_domxml::Document;
 use virt_hooks_engine::Watch;
+use virt_hooks_engine::machine::{CustomDevice, Machine};
 use virt_hooks_libvirt::{Affect, Domain};
 
 /// What a network interface is to become.

@@ -7,10 +7,10 @@
 mod drive;
 
 use crate::error::Error;
-use crate::machine::{Machine, label};
 use crate::occasion::{About, Occasion};
 use drive::Drive;
 use virt_hooks_contract::env;
+use virt_hooks_engine::machine::{Machine, label};
 
 impl Occasion<'_> {
     /// Fires `after_disk_prepare` for each disk, in document order, and puts what hooks make of its description

@@ -100,7 +100,7 @@ fn control_archive(parcel: &Parcel, items: &[Item], machine: &str) -> io::Result
         let _ = writeln!(sums, "  {}", item.place().trim_start_matches('/'));
     }
     tar.file("./md5sums", sums.as_bytes(), 0o644)?;
-    let scripts = scripts::deb(parcel);
+    let scripts = scripts::deb(&parcel.items);
     for (name, body) in [
         ("postinst", scripts.after_install),
         ("postrm", scripts.after_remove),

@@ -9,7 +9,8 @@
 
 use super::error::BuildError;
 use super::source::SourceDir;
-use super::target::{self, HOOKS};
+use super::target;
+pub use super::target::{HOOKS, check as check_target};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -112,6 +113,16 @@ impl Package {
     }
 }
 
+/// Where a hook goes.
+pub fn hook_place(point: &ManifestPoint) -> PathBuf {
+    Path::new(HOOKS).join(&point.name).join(&point.file)
+}
+
+/// Whether a link leads to the bundled hooks.
+pub fn is_bundled(link: &Path) -> bool {
+    link == Path::new(BUNDLED)
+}
+
 /// Where everything of `package` goes, directories before what is in them, sorted by place. Nothing is written, and
 /// of files only what they are is looked at.
 ///
@@ -125,7 +136,7 @@ pub fn plan(package: &Package, rust: RustHooks) -> Result<Vec<Entry>, BuildError
     let mut plan = Plan(BTreeMap::new());
     let names = source.names()?;
     for point in &manifest.point {
-        let target = Path::new(HOOKS).join(&point.name).join(&point.file);
+        let target = hook_place(point);
         if !is_point_name(&point.name) {
             let what = format!(
                 "\"{}\" cannot name a hook point; \"virt-hooks points\" lists those there are",

@@ -4,8 +4,9 @@
 use super::elf;
 use super::error::BuildError;
 use super::identity::{Machine, package_name};
-use super::layout::{Entry, Package, Role, RustHooks, What, plan};
+use super::layout::{Entry, PACKAGES, Package, Role, RustHooks, What, plan};
 use super::text;
+use crate::shelf::{RECORD, Record};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -106,6 +107,13 @@ impl Item {
         Ok(Self { target: entry.target.clone(), kind, role: entry.role })
     }
 
+    /// The record of a package's items, which lies beside its manifest.
+    pub fn record(package: &str, items: &[Self]) -> Self {
+        let content = Record::of(items).text();
+        let target = Path::new(PACKAGES).join(package).join(RECORD);
+        Self { target, kind: ItemKind::File { content, mode: 0o644 }, role: Role::Manifest }
+    }
+
     /// Its content; nothing where it is no file.
     pub(super) fn content(&self) -> &[u8] {
         match &self.kind {
@@ -132,7 +140,9 @@ impl Parcel {
     /// As [`plan`], or a file cannot be read.
     pub fn of(package: &Package, rust: RustHooks, time: u32) -> Result<Self, BuildError> {
         let manifest = &package.manifest;
-        let items = plan(package, rust)?.iter().map(Item::read).collect::<Result<Vec<_>, _>>()?;
+        let mut items = plan(package, rust)?.iter().map(Item::read).collect::<Result<Vec<_>, _>>()?;
+        items.push(Item::record(&manifest.name, &items));
+        items.sort_by(|a, b| a.target.cmp(&b.target));
         let conflicts: Vec<String> = manifest.conflicts.iter().map(|c| package_name(c)).collect();
         // The bundled hooks run under VDSM too, and so need their executable only.
         let base = match rust {

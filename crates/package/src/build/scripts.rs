@@ -3,14 +3,18 @@
 //!
 //! Each step is taken only where there is somebody to take it: in an image that is being made nothing runs.
 
-use super::parcel::{Item, ItemKind, Parcel};
+use super::parcel::{Item, ItemKind};
 use std::fmt::Write;
 
-/// What is run when a package comes and goes: the lines of shell scripts. Empty: none.
-#[derive(Debug, Default)]
-pub(super) struct Scripts {
+/// What is run when a package comes and goes: the lines of shell scripts. Empty: none. Their first argument is rpm's:
+/// how many packages of this name there will be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scripts {
+    /// After its files came.
     pub after_install: String,
+    /// Before its files go.
     pub before_remove: String,
+    /// After they went.
     pub after_remove: String,
 }
 
@@ -28,9 +32,9 @@ const UNIT_DIRS: [&str; 2] = ["/usr/lib/systemd/system/", "/etc/systemd/system/"
 const STARTED: [&str; 4] = [".service", ".socket", ".timer", ".path"];
 
 impl<'a> Needs<'a> {
-    fn of(parcel: &'a Parcel) -> Self {
+    fn of(items: &'a [Item]) -> Self {
         let places: Vec<&str> =
-            parcel.items.iter().filter(|i| i.kind != ItemKind::Directory).map(Item::place).collect();
+            items.iter().filter(|i| i.kind != ItemKind::Directory).map(Item::place).collect();
         let below = |dir: &str| places.iter().copied().filter(|p| p.starts_with(dir)).collect::<Vec<_>>();
         let files: Vec<&str> =
             UNIT_DIRS.iter().flat_map(|d| places.iter().filter_map(move |p| p.strip_prefix(d))).collect();
@@ -69,8 +73,8 @@ impl<'a> Needs<'a> {
 const RELOAD_UDEV: &str = "if [ -d /run/udev ]; then udevadm control --reload || :; fi\n";
 
 /// For rpm: presets decide which units are started.
-pub(super) fn rpm(parcel: &Parcel) -> Scripts {
-    let needs = Needs::of(parcel);
+pub fn rpm(items: &[Item]) -> Scripts {
+    let needs = Needs::of(items);
     let mut scripts = Scripts::default();
     needs.users_and_files(&mut scripts.after_install);
     let udev = if needs.udev { RELOAD_UDEV } else { "" };
@@ -104,8 +108,8 @@ pub(super) fn rpm(parcel: &Parcel) -> Scripts {
 }
 
 /// For dpkg: its helpers start units as Debian's policy wants it.
-pub(super) fn deb(parcel: &Parcel) -> Scripts {
-    let needs = Needs::of(parcel);
+pub(super) fn deb(items: &[Item]) -> Scripts {
+    let needs = Needs::of(items);
     let mut scripts = Scripts::default();
     let mut install = String::new();
     needs.users_and_files(&mut install);

@@ -29,14 +29,17 @@ const ALLOWED: &[&str] = &[
 /// Within those, what is the engine's own.
 const RESERVED: &[&str] = &["/usr/libexec/virt-hooks", "/usr/share/virt-hooks"];
 /// The hooks' directory, VDSM's path.
-pub(super) const HOOKS: &str = "/usr/libexec/vdsm/hooks";
+pub const HOOKS: &str = "/usr/libexec/vdsm/hooks";
 /// Far below what the kernel and the formats take.
 const LONGEST: usize = 1000;
 /// Where sudo reads rules.
 const SUDOERS: &str = "/etc/sudoers.d";
 
 /// A place for a file with this mode, both checked; `home` is the package's own directory.
-pub(super) fn check(target: &str, mode: u32, home: &Path) -> Result<(PathBuf, u32), BuildError> {
+///
+/// # Errors
+/// A package must not put such a file there: why, and what to do.
+pub fn check(target: &str, mode: u32, home: &Path) -> Result<(PathBuf, u32), BuildError> {
     let wrong = |what: String| BuildError::Target { target: target.escape_debug().to_string(), what };
     let path = Path::new(target);
     let plain = path.components().all(|c| matches!(c, Component::RootDir | Component::Normal(_)));

@@ -142,10 +142,56 @@ kinds! {
     ConfigUnknownPoint = "config-unknown-point",
     /// The configuration speaks of a hook that does not exist.
     ConfigUnknownHook = "config-unknown-hook",
+    /// libvirt's hook script is a link to a command that is not there.
+    HookScriptDangling = "hook-script-dangling",
+    /// A daemon of libvirt's does not call the hook script.
+    HookScriptUnseen = "hook-script-unseen",
+    /// Something else has the name of our hook script.
+    HookScriptForeign = "hook-script-foreign",
+    /// Hooks change the XML of a VM that is started in a way that does not honour it.
+    EditsWithoutEffect = "edits-without-effect",
     /// An SELinux label that services may not execute.
     SelinuxLabel = "selinux-label",
     /// An AppArmor profile confines it.
     ApparmorProfile = "apparmor-profile",
+    /// A package without a manifest, or with one that cannot be read.
+    ManifestUnusable = "manifest-unusable",
+    /// A manifest that asks for what a hook point does not allow, or for a hook point that does not exist.
+    ManifestPoint = "manifest-point",
+    /// A hook of a package for which there is no file.
+    SourceMissing = "source-missing",
+    /// A hook of a package that has to be built first.
+    NotBuilt = "not-built",
+    /// A package without `README.md`.
+    ReadmeMissing = "readme-missing",
+    /// A `README.md` that leaves a question open.
+    ReadmeIncomplete = "readme-incomplete",
+    /// A command that hooks run and that is not installed here.
+    CommandMissing = "command-missing",
+    /// A script that its interpreter does not understand.
+    ScriptSyntax = "script-syntax",
+    /// What shellcheck says of a script.
+    Shellcheck = "shellcheck",
+    /// A file of a package that is not there.
+    FileMissing = "file-missing",
+    /// A place where a file of a package cannot go, or should not.
+    FileTarget = "file-target",
+    /// A mode that a file of a package cannot have, or should not.
+    FileMode = "file-mode",
+    /// Rules for sudo that sudo would refuse.
+    SudoersSyntax = "sudoers-syntax",
+    /// A unit that systemd would refuse, or complain of.
+    UnitSyntax = "unit-syntax",
+    /// A case that cannot be run.
+    CaseUnusable = "case-unusable",
+    /// A package without cases.
+    NoCases = "no-cases",
+    /// Running a hook on its own output changes more, where it will be run several times.
+    NotIdempotent = "not-idempotent",
+    /// Something that cannot work where a package is to be used.
+    NotPortable = "not-portable",
+    /// Something that has to be taken care of where a package is to be used.
+    PortableWithCare = "portable-with-care",
 }
 
 impl Serialize for Kind {
@@ -175,7 +221,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    pub(super) fn new(severity: Severity, kind: Kind, path: &Path) -> Self {
+    pub(crate) fn new(severity: Severity, kind: Kind, path: &Path) -> Self {
         Self {
             severity,
             kind,
@@ -187,22 +233,22 @@ impl Finding {
         }
     }
 
-    pub(super) fn at(mut self, point: &str) -> Self {
+    pub(crate) fn at(mut self, point: &str) -> Self {
         self.point = Some(point.to_owned());
         self
     }
 
-    pub(super) fn what(mut self, what: impl Into<String>) -> Self {
+    pub(crate) fn what(mut self, what: impl Into<String>) -> Self {
         self.what = what.into();
         self
     }
 
-    pub(super) fn why(mut self, why: impl Into<String>) -> Self {
+    pub(crate) fn why(mut self, why: impl Into<String>) -> Self {
         self.why = why.into();
         self
     }
 
-    pub(super) fn mend(mut self, mend: impl Into<String>) -> Self {
+    pub(crate) fn mend(mut self, mend: impl Into<String>) -> Self {
         self.mend = mend.into();
         self
     }

@@ -125,7 +125,7 @@ fn run_directory(survey: &Survey<'_>, out: &mut Vec<Finding>) {
     }
 }
 
-fn hooking(survey: &Survey<'_>) -> Option<Finding> {
+pub(super) fn hooking(survey: &Survey<'_>) -> Option<Finding> {
     let settings = &survey.host.settings;
     let (point, hook) = survey
         .points

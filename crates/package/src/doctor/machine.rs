@@ -11,6 +11,8 @@ pub(super) struct Machine {
     pub(super) apparmor_profiles: PathBuf,
     /// Processors that are emulated.
     pub(super) binfmt: PathBuf,
+    /// In front of libvirt's places; `None`: this host.
+    pub(super) root: Option<PathBuf>,
 }
 
 impl Default for Machine {
@@ -19,6 +21,7 @@ impl Default for Machine {
             selinux_enforce: "/sys/fs/selinux/enforce".into(),
             apparmor_profiles: "/sys/kernel/security/apparmor/profiles".into(),
             binfmt: "/proc/sys/fs/binfmt_misc".into(),
+            root: None,
         }
     }
 }

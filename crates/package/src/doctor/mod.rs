@@ -13,13 +13,14 @@ mod host;
 mod interpreter;
 mod labels;
 mod layers;
+mod libvirt;
 mod links;
 mod machine;
 mod names;
 mod owners;
 mod permissions;
 mod program;
-mod quote;
+pub(crate) mod quote;
 mod runner;
 mod survey;
 mod text;
@@ -32,7 +33,9 @@ pub use host::explain;
 pub use text::render;
 
 use machine::Machine;
+use std::path::PathBuf;
 use survey::Survey;
+use virt_hooks_contract::Point;
 use virt_hooks_engine::Host;
 
 /// What is wrong, or odd, with the hooks of `points`, and with the host as far as they need it; with no
@@ -42,6 +45,30 @@ use virt_hooks_engine::Host;
 /// finding of its own.
 pub fn examine(host: &Host, points: &[String]) -> Vec<Finding> {
     examine_on(host, points, &Machine::default())
+}
+
+/// What is wrong with hooks as a package has them, before they are installed: each with its point, its file, and the
+/// files beside it. Where they lie, and whose they are, is the author's business.
+pub(crate) fn examine_sources(host: &Host, hooks: &[(Point, PathBuf, Vec<PathBuf>)]) -> Vec<Finding> {
+    const ELSEWHERE: &[Kind] = &[Kind::OrderSurprise, Kind::ForeignOwner, Kind::NoexecMount];
+    let mut findings = Vec::new();
+    let survey = Survey::of_sources(host, hooks);
+    names::check(&survey, &mut findings);
+    links::check(&survey, &mut findings);
+    permissions::check(&survey, &mut findings);
+    owners::check(&survey, &mut findings);
+    content::check(&survey, &Machine::default(), &mut findings);
+    findings.retain(|f| !ELSEWHERE.contains(&f.kind) && hooks.iter().any(|(_, path, _)| f.path == *path));
+    findings.extend(host::hooking(&survey));
+    findings
+}
+
+/// The worst first, then by file.
+pub(crate) fn sort(findings: &mut Vec<Finding>) {
+    findings.sort_by(|a, b| {
+        (a.severity, &a.point, &a.path, a.kind).cmp(&(b.severity, &b.point, &b.path, b.kind))
+    });
+    findings.dedup();
 }
 
 fn examine_on(host: &Host, points: &[String], machine: &Machine) -> Vec<Finding> {
@@ -55,8 +82,7 @@ fn examine_on(host: &Host, points: &[String], machine: &Machine) -> Vec<Finding>
     owners::check(&survey, &mut findings);
     content::check(&survey, machine, &mut findings);
     labels::check(&survey, machine, &mut findings);
-    findings.sort_by(|a, b| {
-        (a.severity, &a.point, &a.path, a.kind).cmp(&(b.severity, &b.point, &b.path, b.kind))
-    });
+    libvirt::check(&survey, machine, &mut findings);
+    sort(&mut findings);
     findings
 }

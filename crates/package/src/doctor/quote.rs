@@ -7,12 +7,12 @@ use std::path::Path;
 
 /// A path as one word for a shell. One with control characters, or that is not UTF-8, needs a shell that
 /// knows `$'…'`.
-pub(super) fn path(path: &Path) -> String {
+pub(crate) fn path(path: &Path) -> String {
     word(path.as_os_str().as_bytes())
 }
 
 /// Bytes as one word for a shell.
-pub(super) fn word(bytes: &[u8]) -> String {
+pub(crate) fn word(bytes: &[u8]) -> String {
     let plain = |b: &u8| b.is_ascii_alphanumeric() || b"/._-+:,@%=".contains(b);
     if !bytes.is_empty() && bytes[0] != b'-' && bytes.iter().all(plain) {
         return String::from_utf8_lossy(bytes).into_owned();

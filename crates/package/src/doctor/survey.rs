@@ -81,6 +81,30 @@ impl<'a> Survey<'a> {
         survey
     }
 
+    /// Hooks that are not installed.
+    pub(super) fn of_sources(host: &'a Host, hooks: &[(Point, PathBuf, Vec<PathBuf>)]) -> Self {
+        let looked_at = |path: &PathBuf, hook: bool| {
+            let runs = std::fs::metadata(path).is_ok_and(|m| m.mode() & 0o111 != 0);
+            let state = match (hook, runs) {
+                (true, true) => State::Runs,
+                (true, false) => State::Skipped(SkipReason::NotExecutable),
+                (false, _) => State::Elsewhere,
+            };
+            File::look(path.clone(), 0, state)
+        };
+        let points = hooks
+            .iter()
+            .map(|(point, hook, beside)| PointFiles {
+                runner: Runner::of(host, point),
+                files: std::iter::once(looked_at(hook, true))
+                    .chain(beside.iter().map(|path| looked_at(path, false)))
+                    .collect(),
+                point: point.clone(),
+            })
+            .collect();
+        Self { host, points, unknown: Vec::new(), stray: Vec::new(), all: false }
+    }
+
     fn look_at_layer(
         &mut self,
         root: &Path,

@@ -93,6 +93,38 @@ super::cases! {
         t.file("config.toml", "[hooks.\"50_smbois\"]\ntimeout = \"3s\"\n", 0o644);
         t.mended(k, Warning, "config.toml");
     };
+    HookScriptDangling: hook_script_dangling => |t, k| {
+        t.link("/nowhere/bin/virt-hooks", "etc/libvirt/hooks/qemu.d/50-virt-hooks");
+        let f = t.only(k, Broken, "etc/libvirt/hooks/qemu.d/50-virt-hooks");
+        assert_eq!(f.what, "leads to /nowhere/bin/virt-hooks, which is not there");
+        // A main file of somebody else's is as it should be.
+        std::fs::remove_file(t.at("etc/libvirt/hooks/qemu.d/50-virt-hooks")).unwrap();
+        t.file_in("etc/libvirt/hooks/qemu", SH);
+        assert_eq!(t.examine(), []);
+    };
+    HookScriptUnseen: hook_script_unseen => |t, k| {
+        t.dir("run");
+        t.link("/bin/sleep", "run/libvirtd");
+        let mut daemon = std::process::Command::new(t.at("run/libvirtd")).arg("3600").spawn().unwrap();
+        t.file("run/libvirtd.pid", daemon.id().to_string(), 0o644);
+        t.file_in("bin/virt-hooks", SH);
+        t.link(t.at("bin/virt-hooks").to_str().unwrap(), "etc/libvirt/hooks/qemu.d/50-virt-hooks");
+        let found = t.examine();
+        daemon.kill().unwrap();
+        daemon.wait().unwrap();
+        assert_eq!(found.iter().map(|f| (f.kind, f.severity)).collect::<Vec<_>>(), [(k, Broken)], "{found:?}");
+        assert!(found[0].what.contains("libvirtd") && found[0].mend == "virt-hooks libvirt-hook install", "{found:?}");
+        assert_eq!(t.examine(), [], "one that does not run will see it");
+    };
+    HookScriptForeign: hook_script_foreign => |t, k| {
+        t.file_in("etc/libvirt/hooks/network.d/50-virt-hooks", SH);
+        t.only(k, Warning, "etc/libvirt/hooks/network.d/50-virt-hooks");
+    };
+    EditsWithoutEffect: edits_without_effect => |t, k| {
+        t.file_in("var/lib/virt-hooks/unheeded/6f0c2a3e-1111-4222-8333-444455556666", "web 1");
+        let f = t.only(k, Warning, "var/lib/virt-hooks/unheeded/6f0c2a3e-1111-4222-8333-444455556666");
+        assert!(f.what.contains("VM web 1") && f.mend.starts_with("virt-hooks vm apply 'web 1'"), "{f:?}");
+    };
     SelinuxLabel: selinux_label => |t, k| {
         t.hook("50_a", SH);
         let hook = t.at("vendor/before_vm_start/50_a");

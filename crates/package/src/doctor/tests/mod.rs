@@ -29,7 +29,11 @@ use cases;
 #[test]
 fn every_kind_has_a_case() {
     let covered: BTreeSet<Kind> =
-        [files::COVERED, programs::COVERED, hosts::COVERED].into_iter().flatten().copied().collect();
+        [files::COVERED, programs::COVERED, hosts::COVERED, crate::check::tests::COVERED]
+            .into_iter()
+            .flatten()
+            .copied()
+            .collect();
     let missing: Vec<_> = Kind::ALL.iter().filter(|k| !covered.contains(k)).collect();
     assert!(missing.is_empty(), "no case for {missing:?}");
 }

@@ -29,6 +29,7 @@ impl Tree {
             selinux_enforce: at("selinux"),
             apparmor_profiles: at("apparmor"),
             binfmt: at("binfmt"),
+            root: Some(root.path().to_owned()),
         };
         let tree = Self { root, user: None, path: None, machine };
         tree.mode("", 0o755);
@@ -61,6 +62,12 @@ impl Tree {
         self.mode(path, mode);
     }
 
+    /// As [`Self::file`], with the directories that lead there.
+    pub(super) fn file_in(&self, path: &str, content: impl AsRef<[u8]>) {
+        self.dir(Path::new(path).parent().unwrap().to_str().unwrap());
+        self.file(path, content, 0o755);
+    }
+
     /// An executable at [`POINT`] of the lowest layer.
     pub(super) fn hook(&self, name: &str, content: impl AsRef<[u8]>) {
         self.hook_at(POINT, name, content, 0o755);
@@ -85,7 +92,8 @@ impl Tree {
             hooks_dirs: vec![self.at("vendor"), self.at("admin")],
             config: Some(self.at("config.toml")),
             run_dir: Some(self.at("run")),
-            state_dir: None,
+            state_dir: Some(self.at("var/lib/virt-hooks")),
+            root: None,
         };
         let mut host = Host::load(overrides, &|name| match name {
             "VIRT_HOOKS_POINTS_DIR" => Some(self.at("points.d").into()),

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `install`, `remove`, `verify`: packages come, go and are held against what was installed.
+
+use crate::cli::{Format, Install, Locations, Remove, Verify};
+use crate::environ::Environ;
+use crate::failure::Failure;
+use crate::list::pretty;
+use crate::render::{Style, count, paint, printable};
+use crate::streams::Streams;
+use serde::Serialize;
+use std::process::{Command, Stdio};
+use virt_hooks_contract::{Manifest, exit};
+use virt_hooks_package::build::{Item, Parcel, layout, layout::RustHooks};
+use virt_hooks_package::shelf::transaction::{Change, Transaction};
+use virt_hooks_package::shelf::{
+    Difference, Plan, Root, ShelfError, plan_install, plan_remove, unpack, verify as held,
+};
+
+impl From<ShelfError> for Failure {
+    fn from(e: ShelfError) -> Self {
+        match e {
+            ShelfError::Unknown { .. } => Self::usage(e.to_string()),
+            _ => Self::unusable(e.to_string()),
+        }
+    }
+}
+
+impl Locations {
+    /// The root that packages are installed below.
+    pub(crate) fn package_root(&self) -> Result<Root, Failure> {
+        Ok(self.root.as_deref().map_or_else(|| Ok(Root::host()), Root::at)?)
+    }
+}
+
+pub(crate) fn install(
+    install: &Install,
+    locations: &Locations,
+    environ: &Environ,
+    streams: &mut Streams<'_>,
+) -> Result<u8, Failure> {
+    let root = locations.package_root()?;
+    let (manifest, items) = read(install)?;
+    let catalogue = locations.host(environ)?.catalogue;
+    for wrong in manifest.against(&catalogue) {
+        streams.warn(&format!("{}: {wrong}", manifest.name));
+    }
+    if install.dry_run {
+        let plan = plan_install(&root, &manifest, items)?;
+        return show(&plan, "install", streams);
+    }
+    let transaction = Transaction::begin(&root)?;
+    let plan = plan_install(&root, &manifest, items)?;
+    transaction.apply(&plan.changes)?;
+    for note in &plan.notes {
+        streams.warn(note);
+    }
+    let left = if plan.former.is_some() { "2" } else { "1" };
+    run_script(&root, &plan.scripts.after_install, left, streams);
+    let said = match &plan.former {
+        _ if plan.changes.is_empty() => format!("{} {} is installed as it is", plan.package, plan.version),
+        Some(former) if *former != plan.version => {
+            format!("{}: {former} became {}", plan.package, plan.version)
+        }
+        Some(_) => format!("{} {} was put right", plan.package, plan.version),
+        None => format!("{} {}: {}", plan.package, plan.version, count(manifest.point.len(), "hook")),
+    };
+    streams.say(&format!("{}: {said}\n", paint("installed", Style::Good, streams.errors_look)));
+    Ok(exit::command::PROCEED)
+}
+
+fn read(install: &Install) -> Result<(Manifest, Vec<Item>), Failure> {
+    if !install.source.is_dir() {
+        return Ok(unpack(&install.source)?);
+    }
+    let rust = if install.bundled { RustHooks::Bundled } else { RustHooks::Refused };
+    let package = layout::Package::open(&install.source)?;
+    let mut items = Parcel::of(&package, rust, 0)?.items;
+    // The record is made of what is put on this host.
+    items.retain(|item| !item.target.ends_with(virt_hooks_package::shelf::RECORD));
+    Ok((package.manifest, items))
+}
+
+pub(crate) fn remove(
+    remove: &Remove,
+    locations: &Locations,
+    streams: &mut Streams<'_>,
+) -> Result<u8, Failure> {
+    let root = locations.package_root()?;
+    if remove.dry_run {
+        return show(&plan_remove(&root, &remove.package)?, "remove", streams);
+    }
+    // Asked for before the lock is made: where there is nothing nothing is made.
+    plan_remove(&root, &remove.package)?;
+    let transaction = Transaction::begin(&root)?;
+    let plan = plan_remove(&root, &remove.package)?;
+    run_script(&root, &plan.scripts.before_remove, "0", streams);
+    transaction.apply(&plan.changes)?;
+    for note in &plan.notes {
+        streams.warn(note);
+    }
+    run_script(&root, &plan.scripts.after_remove, "0", streams);
+    let word = paint("removed", Style::Good, streams.errors_look);
+    streams.say(&format!("{word}: {} {}\n", plan.package, plan.version));
+    Ok(exit::command::PROCEED)
+}
+
+/// What a dry run says: a line for each place.
+fn show(plan: &Plan, verb: &str, streams: &mut Streams<'_>) -> Result<u8, Failure> {
+    let mut out = String::new();
+    for change in &plan.changes {
+        let word = match change {
+            Change::Put { .. } => "put",
+            Change::Remove { .. } => "remove",
+        };
+        out.push_str(&format!("{word} {}\n", printable(&change.target().to_string_lossy())));
+    }
+    streams.print(out.as_bytes())?;
+    for note in &plan.notes {
+        streams.warn(note);
+    }
+    streams.say(&format!(
+        "would {verb} {} {}: {}\n",
+        plan.package,
+        plan.version,
+        count(plan.changes.len(), "change")
+    ));
+    Ok(exit::command::PROCEED)
+}
+
+/// Does for units, users and rules of udev what a package manager's scripts would; in an image nothing runs.
+fn run_script(root: &Root, script: &str, packages: &str, streams: &mut Streams<'_>) {
+    if script.is_empty() || !root.is_host() {
+        return;
+    }
+    let ran = Command::new("/bin/sh")
+        .args(["-c", script, "sh", packages])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status();
+    match ran {
+        Ok(status) if status.success() => {}
+        Ok(status) => streams
+            .warn(&format!("the package is in place, but not all of its set-up could be done ({status})")),
+        Err(e) => streams
+            .warn(&format!("the package is in place, but its set-up could not be done: run /bin/sh: {e}")),
+    }
+}
+
+/// A difference, as programs read it.
+#[derive(Serialize)]
+struct DifferenceRecord<'a> {
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    package: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    what: Option<&'a str>,
+}
+
+impl<'a> From<&'a Difference> for DifferenceRecord<'a> {
+    fn from(difference: &'a Difference) -> Self {
+        let (kind, package, path, what) = match difference {
+            Difference::Missing { package, path } => ("missing", Some(package), Some(path), None),
+            Difference::Changed { package, path, what } => ("changed", Some(package), Some(path), Some(what)),
+            Difference::Foreign { path } => ("foreign", None, Some(path), None),
+            Difference::Unrecorded { package } => ("unrecorded", Some(package), None, None),
+        };
+        let path = path.map(|p| p.to_string_lossy().into_owned());
+        Self { kind, package: package.map(String::as_str), path, what: what.map(String::as_str) }
+    }
+}
+
+pub(crate) fn verify(
+    verify: &Verify,
+    locations: &Locations,
+    streams: &mut Streams<'_>,
+) -> Result<u8, Failure> {
+    let differences = held(&locations.package_root()?, &verify.packages)?;
+    let out = match verify.format {
+        Format::Json => pretty(&differences.iter().map(DifferenceRecord::from).collect::<Vec<_>>())?,
+        Format::Text => differences.iter().map(|d| format!("{}\n", printable(&d.to_string()))).collect(),
+    };
+    streams.print(out.as_bytes())?;
+    if differences.is_empty() {
+        streams.say("everything is as it was installed\n");
+        return Ok(exit::command::PROCEED);
+    }
+    Ok(exit::command::VETO)
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What other tools make and say of hook packages: interpreters and compilers of new ones, checkers of scripts and units,
+//! libvirt's schema, virsh. A test whose tool is not here counts as ignored, with the reason.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and one that is ignored says why"
+)]
+
+#[path = "../cli/case.rs"]
+#[allow(dead_code, reason = "other tests use the rest of it")]
+mod case;
+
+use case::{Case, DOMAIN, then};
+use libtest_mimic::{Arguments, Failed, Trial};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+/// Where a tool is: compilers on this session's `PATH`, all others where the command under test looks.
+fn found(program: &str) -> Option<PathBuf> {
+    let path =
+        if matches!(program, "cargo" | "go") { std::env::var_os("PATH")? } else { "/usr/bin:/bin".into() };
+    let dirs = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    dirs.map(|d| d.join(program)).find(|f| f.is_file())
+}
+
+fn main() -> ExitCode {
+    let trial = |name: &str, tools: &[&str], test: fn()| {
+        let missing: Vec<&&str> = tools
+            .iter()
+            .filter(|t| if t.starts_with('/') { !Path::new(t).exists() } else { found(t).is_none() })
+            .collect();
+        if !missing.is_empty() {
+            eprintln!("{name} is ignored: not installed here: {missing:?}");
+        }
+        let run = move || -> Result<(), Failed> {
+            test();
+            Ok(())
+        };
+        Trial::test(name, run).with_ignored_flag(!missing.is_empty())
+    };
+    let trials = vec![
+        trial("bash", &["bash"], || works("bash", |_| {})),
+        trial("python", &["/usr/bin/python3"], || works("python", |_| {})),
+        trial("perl", &["/usr/bin/perl"], || works("perl", |_| {})),
+        trial("rust", &["cargo"], rust),
+        trial("go", &["go"], go),
+        trial("shellcheck", &["shellcheck"], shellcheck),
+        trial("visudo", &["visudo"], visudo),
+        trial("systemd", &["systemd-analyze"], systemd),
+        trial("schema", &["xmllint", "/usr/share/libvirt/schemas/domain.rng"], schema),
+        trial("virsh", &["virsh"], a_vm_that_libvirt_knows),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// Makes a package in a language, builds it, and has it checked, tried and tested.
+fn works(language: &str, build: impl Fn(&Path)) {
+    let points = ["before_vm_start", "after_vm_start", "before_get_caps", "before_nic_hotplug"];
+    let mut arguments = vec!["new", "hook", "my-hook", "--lang", language];
+    arguments.extend(points.iter().flat_map(|p| ["--point", *p]));
+    let done = Case::new().arguments(arguments).run().ended(0);
+    assert!(done.stdout.starts_with("made my-hook\n"), "{}", done.stdout);
+    build(&done.path("my-hook"));
+    let done = then(done, &["check", "my-hook"]).ended(0);
+    assert_eq!(done.stdout, "nothing wrong was found\n");
+    let done = then(done, &["test", "my-hook"]).ended(0);
+    assert!(done.stdout.starts_with("7 passed, "), "{}", done.stdout);
+    let done = then(done, &["try", "my-hook", "--point", "before_vm_start", "-p", "my_hook=<&]]>"]).ended(0);
+    assert!(done.stderr.contains("<title>&lt;&amp;]]&gt;</title>"), "{}", done.stderr);
+    assert!(done.stderr.contains("proceed: before_vm_start: 1 hook"), "{}", done.stderr);
+    // A domain without a name is told of, and stays as it is.
+    std::fs::write(done.path("bare.xml"), "<domain/>").unwrap();
+    let done = then(
+        done,
+        &["try", "my-hook", "--point", "before_vm_start", "-p", "my_hook=x", "--payload", "bare.xml"],
+    );
+    assert_eq!(done.code, 1, "{}", done.stderr);
+    assert!(done.stderr.contains("the domain has no name"), "{}", done.stderr);
+}
+
+fn run(command: &mut Command) {
+    let out = command.output().unwrap();
+    assert!(out.status.success(), "{command:?}: {}", String::from_utf8_lossy(&out.stderr));
+}
+
+fn rust() {
+    works("rust", |dir| {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut build = Command::new(cargo);
+        run(build.args(["build", "--release", "--offline"]).env_remove("CARGO_TARGET_DIR").current_dir(dir));
+        fs::copy(dir.join("target/release/my-hook"), dir.join("hook")).unwrap();
+    });
+}
+
+fn go() {
+    works("go", |dir| {
+        let mut build = Command::new("go");
+        let cache = dir.with_file_name("go-cache");
+        build.args(["build", "-o", "hook", "."]).env("CGO_ENABLED", "0").env("GOCACHE", cache);
+        run(build.current_dir(dir));
+    });
+}
+
+/// What `check` finds in a package that was changed.
+fn found_in(edit: impl Fn(&Path)) -> Vec<(String, String)> {
+    let done = Case::new().says("new hook a --point before_vm_start").run().ended(0);
+    edit(&done.path("a"));
+    let done = then(done, &["check", "a", "--format", "json"]);
+    let found: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
+    let text = |v: &serde_json::Value| v.as_str().unwrap().to_owned();
+    found.as_array().unwrap().iter().map(|f| (text(&f["kind"]), text(&f["what"]))).collect()
+}
+
+#[track_caller]
+fn only(found: &[(String, String)], kind: &str, says: &str) {
+    assert!(!found.is_empty() && found.iter().all(|(k, _)| k == kind), "{found:?}");
+    assert!(found.iter().any(|(_, what)| what.contains(says)), "{found:?}");
+}
+
+fn with_file(dir: &Path, target: &str, mode: &str, text: &str) {
+    let manifest = fs::read_to_string(dir.join("hook.toml")).unwrap();
+    let table = format!("\n[[file]]\nsource = \"extra\"\ntarget = \"{target}\"\nmode = \"{mode}\"\n");
+    fs::write(dir.join("hook.toml"), manifest + &table).unwrap();
+    fs::write(dir.join("extra"), text).unwrap();
+}
+
+fn shellcheck() {
+    let found = found_in(|dir| {
+        let script = dir.join("before_vm_start.sh");
+        let text = fs::read_to_string(&script).unwrap();
+        fs::write(&script, text.replace("\nset -u\n", "\nset -u\nls ${title:-}/x\n")).unwrap();
+    });
+    only(&found, "shellcheck", "line 7: Double quote");
+}
+
+fn visudo() {
+    let rules = |text: &'static str| found_in(move |dir| with_file(dir, "/etc/sudoers.d/50_a", "0440", text));
+    assert_eq!(rules("vdsm ALL=(ALL) NOPASSWD: /usr/sbin/ip\n"), []);
+    only(&rules("vdsm may do all\n"), "sudoers-syntax", "is not understood by sudo");
+}
+
+fn systemd() {
+    let unit = |line: &'static str| {
+        found_in(move |dir| {
+            let text = format!("[Unit]\nDescription=a\n[Service]\nExecStart=/usr/bin/true\n{line}\n");
+            with_file(dir, "/usr/lib/systemd/system/a.service", "0644", &text);
+        })
+    };
+    assert_eq!(unit("Type=oneshot"), []);
+    only(&unit("Tipe=oneshot"), "unit-syntax", "Tipe");
+}
+
+fn schema() {
+    let run = |to: &str, sample: &str| {
+        let hook = format!("sed -i 's|</vcpu>|</vcpu>{to}|' \"$_hook_domxml\"");
+        let arguments = ["try", "h", "--point", "before_vm_start", "--sample", sample];
+        Case::new().executable("h", &hook).arguments(arguments).run().ended(0).stderr
+    };
+    for sample in ["domain", "domain-q35"] {
+        let good = run("<iothreads>1</iothreads>", sample);
+        assert!(good.contains("schema: the result is as libvirt's schema allows"), "{good}");
+        let bad = run("<no-such-thing/>", sample);
+        assert!(bad.contains("schema: the result is not as libvirt's schema allows\n    line "), "{bad}");
+    }
+    // Whose fault it is matters.
+    let done = Case::new()
+        .file("odd.xml", DOMAIN.replace("<devices/>", "<odd/>"))
+        .executable("h", "sed -i 's/odd/odder/' \"$_hook_domxml\"")
+        .says("try h --point before_vm_start --payload odd.xml")
+        .run()
+        .ended(0);
+    assert!(done.stderr.contains("allows, nor was what the hook was given"), "{}", done.stderr);
+}
+
+fn a_vm_that_libvirt_knows() {
+    // The test driver has a VM called "test" and needs no daemon.
+    let run = |vm: &str| {
+        let arguments =
+            ["try", "h", "--point", "before_vm_start", "--connect", "test:///default", "--vm", vm];
+        Case::new().executable("h", "grep '<name>' \"$_hook_domxml\" >&2").arguments(arguments).run()
+    };
+    let done = run("test").ended(0);
+    assert!(done.stderr.contains("<name>test</name>"), "{}", done.stderr);
+    let said = run("nobody").refused(3);
+    assert!(said.starts_with("read the XML of VM nobody: virsh: "), "{said}");
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One operation at a time on a VM, across processes.
+
+use crate::payload::make_run_dir;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Why a VM cannot be locked.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another operation holds it.
+    #[error("another operation on VM {0} is under way: wait for its end and try again")]
+    Busy(String),
+    /// The file cannot be used.
+    #[error("lock {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+/// Held as long as an operation of a driver lasts; the kernel frees it when the process dies.
+#[derive(Debug)]
+pub struct VmLock {
+    path: PathBuf,
+    file: File,
+}
+
+impl VmLock {
+    /// Takes the lock of a VM, at once or not at all. `name` is only for the error.
+    ///
+    /// # Errors
+    /// Somebody has it, or the file cannot be made.
+    pub fn take(run_dir: &Path, uuid: &str, name: &str) -> Result<Self, LockError> {
+        let path = path(run_dir, uuid);
+        let dir = run_dir.join("vm");
+        let failed = |source| LockError::File { path: path.clone(), source };
+        make_run_dir(run_dir).and_then(|()| make_run_dir(&dir)).map_err(failed)?;
+        loop {
+            // Private: who may read a file may lock it.
+            let options = File::options().create(true).truncate(false).write(true).mode(0o600).to_owned();
+            let file = options.open(&path).map_err(failed)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                // Who only looks, as below, shares it for a moment: that is no operation.
+                Err(TryLockError::WouldBlock) => match file.try_lock_shared() {
+                    Ok(()) => {
+                        file.unlock().map_err(failed)?;
+                        std::thread::yield_now();
+                        continue;
+                    }
+                    Err(TryLockError::WouldBlock) => return Err(LockError::Busy(name.to_owned())),
+                    Err(TryLockError::Error(e)) => return Err(failed(e)),
+                },
+                Err(TryLockError::Error(e)) => return Err(failed(e)),
+            }
+            // Who had it before us may have removed the file we opened: then nobody else would see our lock.
+            match fs::symlink_metadata(&path) {
+                Ok(m) if Some(m.ino()) == file.metadata().ok().map(|f| f.ino()) => {
+                    return Ok(Self { path, file });
+                }
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(failed(e)),
+            }
+        }
+    }
+
+    /// Whether a living process has the lock of a VM: a driver is at an operation on it.
+    ///
+    /// # Errors
+    /// The file is there but cannot be looked at.
+    pub fn is_held(run_dir: &Path, uuid: &str) -> Result<bool, LockError> {
+        let path = path(run_dir, uuid);
+        let failed = |source| LockError::File { path: path.clone(), source };
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(e) => return Err(failed(e)),
+        };
+        // Given back when the file is closed.
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(e)) => Err(failed(e)),
+        }
+    }
+}
+
+fn path(run_dir: &Path, uuid: &str) -> PathBuf {
+    run_dir.join("vm").join(format!("{uuid}.lock"))
+}
+
+/// Removes the locks of processes that were killed. The kernel freed them; their files stayed.
+pub fn sweep_locks(run_dir: &Path) {
+    let Ok(entries) = fs::read_dir(run_dir.join("vm")) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        if let Some(uuid) = name.to_str().and_then(|name| name.strip_suffix(".lock")) {
+            // One that is held is somebody's.
+            drop(VmLock::take(run_dir, uuid, uuid));
+        }
+    }
+}
+
+impl Drop for VmLock {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+        let _ = self.file.unlock();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locks_of_the_dead_are_swept_and_held_ones_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = VmLock::take(dir.path(), "held", "web").unwrap();
+        fs::write(dir.path().join("vm/dead.lock"), "").unwrap();
+        sweep_locks(dir.path());
+        assert!(held.path.exists() && !dir.path().join("vm/dead.lock").exists());
+    }
+
+    #[test]
+    fn one_at_a_time_and_nothing_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let take = || VmLock::take(dir.path(), "u", "web");
+        let held = take().unwrap();
+        assert!(matches!(take(), Err(LockError::Busy(_))));
+        assert!(VmLock::is_held(dir.path(), "u").unwrap() && !VmLock::is_held(dir.path(), "v").unwrap());
+        drop(held);
+        assert!(!VmLock::is_held(dir.path(), "u").unwrap());
+        drop(take().unwrap());
+        assert_eq!(fs::read_dir(dir.path().join("vm")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn nobody_else_can_hold_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let held = VmLock::take(dir.path(), "u", "web").unwrap();
+        assert_eq!(fs::metadata(&held.path).unwrap().permissions().mode() & 0o077, 0);
+    }
+
+    #[test]
+    fn who_only_looks_keeps_nobody_out() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let dir = tempfile::tempdir().unwrap();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|s| {
+            s.spawn(|| {
+                while !done.load(Ordering::SeqCst) {
+                    VmLock::is_held(dir.path(), "u").unwrap();
+                }
+            });
+            for _ in 0..2000 {
+                let taken = VmLock::take(dir.path(), "u", "web");
+                if taken.is_err() {
+                    done.store(true, Ordering::SeqCst);
+                }
+                taken.unwrap();
+            }
+            done.store(true, Ordering::SeqCst);
+        });
+    }
+
+    #[test]
+    fn never_two_at_once() {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        let dir = tempfile::tempdir().unwrap();
+        let (inside, taken) = (AtomicU32::new(0), AtomicU32::new(0));
+        std::thread::scope(|s| {
+            for _ in 0..8 {
+                s.spawn(|| {
+                    while taken.load(Ordering::SeqCst) < 200 {
+                        if let Ok(_lock) = VmLock::take(dir.path(), "u", "web") {
+                            assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                            inside.fetch_sub(1, Ordering::SeqCst);
+                            taken.fetch_add(1, Ordering::SeqCst);
+                        }
+                    }
+                });
+            }
+        });
+    }
+}

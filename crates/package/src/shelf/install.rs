@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What installing and removing a package would change.
+
+use super::error::ShelfError;
+use super::record::{Kept, RECORD, Record};
+use super::root::Root;
+use super::transaction::Change;
+use crate::build::layout::{PACKAGES, Role};
+use crate::build::{Item, ItemKind, Scripts, scripts};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use virt_hooks_contract::{Manifest, nearest};
+use virt_hooks_engine::{Package, Packages, find_cycle};
+
+/// A package on a host.
+#[derive(Clone, Debug)]
+pub struct Installed {
+    /// What it says of itself.
+    pub manifest: Manifest,
+    /// Its directory, where it lies now.
+    pub home: PathBuf,
+    /// What was installed; `None` where nobody wrote it down.
+    pub record: Option<Record>,
+}
+
+/// What is to be done for a package.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Its name.
+    pub package: String,
+    /// Its version; of a removed one the former.
+    pub version: String,
+    /// The version that is there now.
+    pub former: Option<String>,
+    /// The changes; none where everything is as it should be.
+    pub changes: Vec<Change>,
+    /// What people should know, in a line each.
+    pub notes: Vec<String>,
+    /// What is to be run for units, users and rules of udev, on a host and not in an image.
+    pub scripts: Scripts,
+}
+
+/// The packages below `root`, by name, and what could not be read, in a line each.
+///
+/// # Errors
+/// The packages directory leads out of the root, or a record cannot be understood.
+pub fn installed(root: &Root) -> Result<(Vec<Installed>, Vec<String>), ShelfError> {
+    let (packages, problems) = Packages::new(Some(root.place(Path::new(PACKAGES))?)).all();
+    let all = packages.iter().map(with_record).collect::<Result<Vec<_>, _>>()?;
+    Ok((all, problems))
+}
+
+fn with_record(package: &Arc<Package>) -> Result<Installed, ShelfError> {
+    let path = package.dir.join(RECORD);
+    let record = match fs::read(&path) {
+        Ok(text) => Some(Record::parse(&path, &text)?),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+        Err(e) => return Err(ShelfError::file("read", &path)(e)),
+    };
+    Ok(Installed { manifest: package.manifest.clone(), home: package.dir.clone(), record })
+}
+
+/// What installing these files would change.
+///
+/// # Errors
+/// The package excludes one that is there, would wait for itself through others, or a file that is not its own is in the
+/// way.
+pub fn plan_install(root: &Root, manifest: &Manifest, items: Vec<Item>) -> Result<Plan, ShelfError> {
+    let (all, mut notes) = installed(root)?;
+    let former = all.iter().find(|p| p.manifest.name == manifest.name);
+    if let Some(former) = former {
+        not_of_a_package_manager(root, former)?;
+    }
+    for other in all.iter().filter(|p| p.manifest.name != manifest.name) {
+        let name = &other.manifest.name;
+        if manifest.conflicts.contains(name) || other.manifest.conflicts.contains(&manifest.name) {
+            return Err(ShelfError::Conflict { package: manifest.name.clone(), other: name.clone() });
+        }
+    }
+    let others: Vec<&Manifest> =
+        all.iter().map(|p| &p.manifest).filter(|m| m.name != manifest.name).collect();
+    let together: Vec<&Manifest> = others.into_iter().chain([manifest]).collect();
+    if let Some((point, hooks)) =
+        manifest.point.iter().find_map(|p| Some((&p.name, find_cycle(&p.name, &together)?)))
+    {
+        let path = PathBuf::from(&manifest.name);
+        let what = format!(
+            "the hooks {} of {point} would wait for each other: change its after or before",
+            hooks.join(", ")
+        );
+        return Err(ShelfError::NotAPackage { path, what });
+    }
+    let known = former.and_then(|f| f.record.clone());
+    let mut changes = Vec::new();
+    let record = Record::of(&items);
+    let scripts = scripts(&items);
+    for item in items {
+        let place = root.place(&item.target)?;
+        let was_ours = known.as_ref().and_then(|k| k.files.get(&item.target));
+        let now = look(&place)?;
+        let wanted = record.files.get(&item.target);
+        match (&now, was_ours) {
+            _ if item.kind == ItemKind::Directory && place.is_dir() => continue,
+            _ if item.kind == ItemKind::Directory => {}
+            (Some(now), _) if Some(now) == wanted => continue,
+            (Some(now), Some(ours)) if item.role == Role::Configuration && now != ours => {
+                let beside = PathBuf::from(format!("{}.virt-hooks-new", item.target.display()));
+                notes.push(format!(
+                    "{} was changed on this host and is kept; the package's is {}",
+                    item.target.display(),
+                    beside.display()
+                ));
+                changes.push(Change::Put { target: beside, what: item.kind });
+                continue;
+            }
+            (Some(_), None) => {
+                return Err(ShelfError::Taken { path: place, owner: owner(&all, &item.target) });
+            }
+            _ => {}
+        }
+        changes.push(Change::Put { target: item.target, what: item.kind });
+    }
+    for target in known.iter().flat_map(|k| k.files.keys()).filter(|t| !record.files.contains_key(*t)) {
+        changes.push(Change::Remove { target: target.clone() });
+    }
+    let place = Path::new(PACKAGES).join(&manifest.name).join(RECORD);
+    let text = record.text();
+    if fs::read(root.place(&place)?).ok().as_ref() != Some(&text) {
+        changes.push(Change::Put { target: place, what: ItemKind::File { content: text, mode: 0o644 } });
+    }
+    Ok(Plan {
+        package: manifest.name.clone(),
+        version: manifest.version.clone(),
+        former: former.map(|f| f.manifest.version.clone()),
+        changes,
+        notes,
+        scripts,
+    })
+}
+
+/// What removing the package would change.
+///
+/// # Errors
+/// There is no such package, or it was installed by other means.
+pub fn plan_remove(root: &Root, name: &str) -> Result<Plan, ShelfError> {
+    let (all, mut notes) = installed(root)?;
+    let package = named(&all, name)?;
+    not_of_a_package_manager(root, package)?;
+    let Some(record) = &package.record else {
+        let advice =
+            format!("nobody wrote down what it put where; remove its files and {}", package.home.display());
+        return Err(ShelfError::Foreign { package: name.to_owned(), advice });
+    };
+    let mut changes = Vec::new();
+    for (target, kept) in &record.files {
+        let place = root.place(target)?;
+        let Some(now) = look(&place)? else { continue };
+        if target.starts_with("/etc") && now != *kept {
+            let beside = PathBuf::from(format!("{}.virt-hooks-save", target.display()));
+            notes.push(format!(
+                "{} was changed on this host and is kept as {}",
+                target.display(),
+                beside.display()
+            ));
+            let content = fs::read(&place).map_err(ShelfError::file("read", &place))?;
+            changes.push(Change::Put { target: beside, what: ItemKind::File { content, mode: 0o600 } });
+        }
+        changes.push(Change::Remove { target: target.clone() });
+    }
+    let home = Path::new(PACKAGES).join(name);
+    changes.push(Change::Remove { target: home.join(RECORD) });
+    let mut dirs: Vec<PathBuf> = record
+        .files
+        .keys()
+        .flat_map(|t| t.ancestors().skip(1).take_while(|a| a.starts_with(&home)).map(Path::to_owned))
+        .collect();
+    dirs.sort();
+    dirs.dedup();
+    // Removed last to first: inner ones before outer ones.
+    changes.extend(dirs.into_iter().map(|target| Change::Remove { target }));
+    let any = ItemKind::File { content: b"any".to_vec(), mode: 0o644 };
+    let items: Vec<Item> = record
+        .files
+        .keys()
+        .map(|t| Item { target: t.clone(), kind: any.clone(), role: Role::File })
+        .collect();
+    Ok(Plan {
+        package: name.to_owned(),
+        version: package.manifest.version.clone(),
+        former: Some(package.manifest.version.clone()),
+        changes,
+        notes,
+        scripts: scripts(&items),
+    })
+}
+
+/// The package of this name.
+///
+/// # Errors
+/// There is none.
+pub(super) fn named<'a>(all: &'a [Installed], name: &str) -> Result<&'a Installed, ShelfError> {
+    all.iter().find(|p| p.manifest.name == name).ok_or_else(|| {
+        let meant = nearest(name, all.iter().map(|p| p.manifest.name.as_str()));
+        let meant = meant.map(|n| format!(": did you mean \"{n}\"?")).unwrap_or_default();
+        ShelfError::Unknown { name: name.escape_debug().to_string(), meant }
+    })
+}
+
+/// What is at a place; `None`: nothing.
+pub(super) fn look(place: &Path) -> Result<Option<Kept>, ShelfError> {
+    use std::os::unix::fs::PermissionsExt;
+    let metadata = match place.symlink_metadata() {
+        Ok(metadata) => metadata,
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(e) => return Err(ShelfError::file("look at", place)(e)),
+    };
+    if metadata.is_symlink() {
+        let link = fs::read_link(place).map_err(ShelfError::file("read", place))?;
+        return Ok(Some(Kept::Link { link }));
+    }
+    if !metadata.is_file() {
+        // Not to be confused with anything a package has.
+        return Ok(Some(Kept::Link { link: PathBuf::new() }));
+    }
+    let content = fs::read(place).map_err(ShelfError::file("read", place))?;
+    Ok(Some(Kept::file(&content, metadata.permissions().mode() & 0o7777)))
+}
+
+fn owner(all: &[Installed], target: &Path) -> String {
+    let of = |p: &&Installed| p.record.as_ref().is_some_and(|r| r.files.contains_key(target));
+    match all.iter().find(of) {
+        Some(package) => format!("package {}", package.manifest.name),
+        None => "no package that virt-hooks knows".to_owned(),
+    }
+}
+
+/// What dpkg or rpm installed, they must change: their records would be wrong otherwise.
+fn not_of_a_package_manager(root: &Root, package: &Installed) -> Result<(), ShelfError> {
+    if !root.is_host() {
+        return Ok(());
+    }
+    let manifest = package.home.join(crate::build::layout::MANIFEST);
+    for (program, question, advice) in [("dpkg-query", "-S", "apt"), ("rpm", "-qf", "dnf")] {
+        let known = Command::new(program)
+            .arg(question)
+            .arg(&manifest)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        if known.is_ok_and(|s| s.success()) {
+            let name = crate::build::package_name(&package.manifest.name);
+            return Err(ShelfError::Foreign {
+                package: package.manifest.name.clone(),
+                advice: format!("use {advice} on {name}"),
+            });
+        }
+    }
+    Ok(())
+}

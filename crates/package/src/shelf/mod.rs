@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Hook packages on a host: put there, taken away, masked, and held against what was put there.
+//!
+//! Where a package's files go is decided by [`build::layout`](crate::build::layout). What was put there is written
+//! down beside its manifest, in [`RECORD`], by every way of installing it. Changes of several files are a
+//! [transaction](transaction): a failed one leaves the former state, and one whose process was killed is undone by the
+//! next that comes.
+
+mod archive;
+mod error;
+mod install;
+mod mask;
+mod properties;
+mod record;
+mod root;
+pub mod transaction;
+mod verify;
+
+pub use archive::unpack;
+pub use error::ShelfError;
+pub use install::{Installed, Plan, installed, plan_install, plan_remove};
+pub use mask::{Mask, mask, unmask};
+pub use properties::{EngineConfig, EngineKey};
+pub use record::{Kept, RECORD, Record};
+pub use root::Root;
+pub use verify::{Difference, verify};
