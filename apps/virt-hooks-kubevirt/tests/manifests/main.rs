@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `manifests` from outside: what it prints is held against the types of Kubernetes, against KubeVirt's `Plugin` as
+//! `manifests` from outside: what it prints is held against a schema of Kubernetes and of KubeVirt.s `Plugin` as
 //! release 1.9 has it, and against the grammar of this very program.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
