@@ -7,7 +7,11 @@
 
 mod check;
 pub mod cli;
+<<<<<<< HEAD
 mod convert;
+=======
+mod conflicts;
+>>>>>>> main
 pub mod destination;
 mod diff;
 mod doctor;
@@ -80,6 +84,7 @@ pub fn run(environ: &Environ, streams: &mut Streams<'_>) -> u8 {
             Command::Disable(disable) => mask::disable(disable, &cli.locations, environ, streams),
             Command::Info(info) => info::run(info, &cli.locations, environ, streams),
             Command::Order(order) => order::run(order, &cli.locations, environ, streams),
+            Command::Conflicts(it) => conflicts::run(it, &cli.locations, environ, streams),
             Command::Properties(properties) => properties::run(properties, &cli.locations, environ, streams),
             Command::Verify(verify) => shelf::verify(verify, &cli.locations, streams),
             Command::Diff(diff) => diff::run(diff, &cli.locations, environ, streams),

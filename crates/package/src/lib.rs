@@ -10,6 +10,7 @@ pub mod author;
 pub mod build;
 pub mod cases;
 pub mod check;
+pub mod conflicts;
 pub mod convert;
 pub mod doctor;
 pub mod libvirt_script;

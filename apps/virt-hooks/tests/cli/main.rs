@@ -5,7 +5,11 @@
 mod bad_input;
 mod case;
 mod check;
+<<<<<<< HEAD
 mod convert;
+=======
+mod conflicts;
+>>>>>>> main
 mod dry_run;
 mod fire;
 mod guide;
