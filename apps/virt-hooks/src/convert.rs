@@ -31,7 +31,7 @@ pub(crate) fn run(
     let machine = read(&name, &bytes).map_err(|e| Failure::unusable(e.to_string()))?;
     let options = Options {
         rename: ovirt.rename.iter().cloned().collect(),
-        secrets: host.settings.secret_properties.iter().cloned().collect(),
+        secrets: host.settings.secret_properties.to_vec(),
     };
     let mut conversion = convert(&machine, &packages, &options);
     if packages.is_empty() {

@@ -7,11 +7,8 @@
 
 mod check;
 pub mod cli;
-<<<<<<< HEAD
-mod convert;
-=======
 mod conflicts;
->>>>>>> main
+mod convert;
 pub mod destination;
 mod diff;
 mod doctor;

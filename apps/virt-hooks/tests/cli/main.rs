@@ -5,11 +5,8 @@
 mod bad_input;
 mod case;
 mod check;
-<<<<<<< HEAD
-mod convert;
-=======
 mod conflicts;
->>>>>>> main
+mod convert;
 mod dry_run;
 mod fire;
 mod guide;

@@ -24,7 +24,9 @@ pub(super) fn read(doc: &Document) -> Machine {
             continue;
         };
         let below = |child: &str, attribute: &str| {
-            doc.child(device, child).and_then(|c| doc.attribute(c, attribute)).map(|v| v.into_owned())
+            doc.child(device, child)
+                .and_then(|c| doc.attribute(c, attribute))
+                .map(std::borrow::Cow::into_owned)
         };
         let name = match (kind, below("target", "dev"), below("alias", "name")) {
             ("interface", _, _) => format!("nic{nics}"),

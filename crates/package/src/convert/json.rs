@@ -10,6 +10,9 @@ struct At<'a> {
     path: String,
 }
 
+/// An object and where it is.
+type Placed<'a, 'v> = (At<'a>, &'v Map<String, Value>);
+
 pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Machine, ConvertError> {
     let value: Value = serde_json::from_slice(bytes).map_err(|e| ConvertError::Json {
         file: file.to_owned(),
@@ -117,7 +120,7 @@ impl<'a> At<'a> {
         object: &'v Map<String, Value>,
         outer: &str,
         inner: &str,
-    ) -> Result<Vec<(At<'a>, &'v Map<String, Value>)>, ConvertError> {
+    ) -> Result<Vec<Placed<'a, 'v>>, ConvertError> {
         let Some(holder) = object.get(outer).filter(|v| !v.is_null()) else { return Ok(Vec::new()) };
         let at = self.key(outer);
         let Some(list) = at.object(holder)?.get(inner).filter(|v| !v.is_null()) else {
