@@ -162,7 +162,7 @@ pub(crate) fn not_built(to: &Installation<'_>, name: &'static str) -> Error {
     Error::NotBuilt { name, dir: to.bin_dirs.first().cloned().unwrap_or_default() }
 }
 
-fn copy(target: &mut Target, from: &Path, to: &str, mode: u32) -> Result<(), Error> {
+pub(crate) fn copy(target: &mut Target, from: &Path, to: &str, mode: u32) -> Result<(), Error> {
     let content = fs::read(from).map_err(Error::file("read", from))?;
     target.file(Path::new(to), &content, mode)
 }

@@ -8,6 +8,7 @@ pub mod completions;
 mod differs;
 mod error;
 pub mod generated;
+pub mod image;
 pub mod install;
 pub mod licences;
 pub mod man;

@@ -6,6 +6,7 @@ mod bad_input;
 mod case;
 mod check;
 mod conflicts;
+mod convert;
 mod dry_run;
 mod fire;
 mod guide;
