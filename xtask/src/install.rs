@@ -81,7 +81,9 @@ pub(crate) fn base(to: &Installation<'_>, catalogue: &Catalogue) -> Result<Targe
     for completion in completions::all(catalogue) {
         target.file(Path::new(completion.place), completion.text.as_bytes(), 0o644)?;
     }
-    for (name, schema) in [("report", schema::report()?), ("hook", schema::manifest()?)] {
+    for (name, schema) in
+        [("report", schema::report()?), ("hook", schema::manifest()?), ("config", schema::config()?)]
+    {
         let place = format!("share/virt-hooks/schema/{name}.schema.json");
         target.file(Path::new(&place), schema.as_bytes(), 0o644)?;
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Man pages: section 1 from the grammar of the command, section 8 from the table of hook points.
+//! Man pages: section 1 from the grammar of the commands, section 5 from the types of what people write, section 8 from the
+//! table of hook points.
 
-mod contract;
-
+use crate::{contract, reference};
 use clap::Command;
 use clap_mangen::Man;
 use std::path::Path;
@@ -17,7 +17,7 @@ pub struct Page {
 }
 
 /// The day these pages were last gone through; a build of the same sources gives the same pages.
-const DATE: &str = "2026-11-24";
+pub(crate) const DATE: &str = "2026-11-24";
 
 /// All pages, for a host where things lie below `prefix`.
 pub fn pages(catalogue: &Catalogue, prefix: &Path) -> Vec<Page> {
@@ -25,6 +25,9 @@ pub fn pages(catalogue: &Catalogue, prefix: &Path) -> Vec<Page> {
     command.build();
     let contract = contract::page(catalogue, &prefix.to_string_lossy());
     let mut pages = vec![Page { file: "virt-hooks.8".to_owned(), text: contract }];
+    for file in [reference::manifest(), reference::config()] {
+        pages.push(Page { file: format!("{}.5", file.manual), text: file.page() });
+    }
     verbs(&command, &mut pages);
     pages
 }
