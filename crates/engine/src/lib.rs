@@ -70,3 +70,8 @@ pub use properties::NAMESPACE;
 pub use settings::{Settings, SettingsError};
 pub use unheeded::Unheeded;
 pub use watch::{Quiet, Watch};
+
+/// The book's chapter for agents is compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/book/src/embedding.md")]
+struct Embedding;

@@ -7,7 +7,6 @@ mod case;
 mod check;
 mod dry_run;
 mod fire;
-mod guide;
 mod history;
 mod libvirt_hook;
 mod list;
