@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Builds what is installed, and installs it. The command is static: it starts at once and needs nothing of the
-# host. virt-hooks-vm loads libvirt, and with it the host's C library: it is dynamic.
+# host. virt-hooks-vm and virt-hooksd load libvirt, and with it the host's C library: they are dynamic.
 #
 #     DESTDIR=... PREFIX=... packaging/install.sh [--build-only | --packages DIR]
 #
@@ -49,8 +49,8 @@ cargo build --release --locked --target "$target" --package virt-hooks
 say "building the bundled hooks for $target"
 cargo build --release --locked --target "$target" --package virt-hooks-bundled
 unset "CARGO_TARGET_$(printf '%s' "$gnu" | tr 'a-z-' 'A-Z_')_RUSTFLAGS"
-say 'building virt-hooks-vm'
-cargo build --release --locked --package virt-hooks-vm
+say 'building virt-hooks-vm and virt-hooksd'
+cargo build --release --locked --package virt-hooks-vm --package virt-hooksd
 if [ "${1-}" = --build-only ]; then exit 0; fi
 
 built=${CARGO_TARGET_DIR:-target}

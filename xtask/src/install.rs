@@ -62,6 +62,10 @@ pub(crate) fn base(to: &Installation<'_>, catalogue: &Catalogue) -> Result<Targe
     if let Some(vm) = built(to, "virt-hooks-vm") {
         copy(&mut target, &vm, "libexec/virt-hooks/virt-hooks-vm", 0o755)?;
     }
+    if let Some(agent) = built(to, "virt-hooksd") {
+        copy(&mut target, &agent, "libexec/virt-hooks/virt-hooksd", 0o755)?;
+        units(to, &mut target)?;
+    }
     for point in catalogue.iter() {
         target.dir(&Path::new("libexec/vdsm/hooks").join(&*point.name))?;
     }
@@ -89,6 +93,18 @@ pub(crate) fn base(to: &Installation<'_>, catalogue: &Catalogue) -> Result<Targe
     }
     copy(&mut target, &root.join("LICENSE"), "share/doc/virt-hooks/LICENSE", 0o644)?;
     Ok(target)
+}
+
+/// The agent's units, which know where it was installed.
+fn units(to: &Installation<'_>, target: &mut Target) -> Result<(), Error> {
+    for name in ["virt-hooksd.service", "virt-hooksd.socket"] {
+        let from = crate::root().join("packaging/systemd").join(name);
+        let text = fs::read_to_string(&from).map_err(Error::file("read", &from))?;
+        let prefix = to.prefix.to_string_lossy();
+        let text = text.replace("@PREFIX@", prefix.trim_end_matches('/'));
+        target.file(&Path::new("lib/systemd/system").join(name), text.as_bytes(), 0o644)?;
+    }
+    Ok(())
 }
 
 /// The bundled hooks: one executable, a link to it for each hook under VDSM's name, and what each package says of

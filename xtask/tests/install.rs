@@ -57,13 +57,19 @@ fn walk(root: &Path, dir: &Path, tree: &mut BTreeMap<String, String>) {
 
 #[test]
 fn everything_is_in_its_place_with_its_mode() {
-    let place = Place::new(&["virt-hooks", "virt-hooks-vm"]);
+    let place = Place::new(&["virt-hooks", "virt-hooks-vm", "virt-hooksd"]);
     let said = place.install("/usr").unwrap();
     assert!(said.ends_with("/usr\n") && !said.contains("without"), "{said}");
     let tree = place.tree();
     for (path, is) in &tree {
         let wanted = match (is.ends_with('d'), path.as_str()) {
-            (true, _) | (_, "usr/bin/virt-hooks" | "usr/libexec/virt-hooks/virt-hooks-vm") => "0755",
+            (true, _)
+            | (
+                _,
+                "usr/bin/virt-hooks"
+                | "usr/libexec/virt-hooks/virt-hooks-vm"
+                | "usr/libexec/virt-hooks/virt-hooksd",
+            ) => "0755",
             _ => "0644",
         };
         assert!(is.starts_with(wanted), "{path}: {is}");
@@ -76,6 +82,9 @@ fn everything_is_in_its_place_with_its_mode() {
         "etc/virt-hooks/points.d",
         "usr/bin/virt-hooks",
         "usr/libexec/virt-hooks/virt-hooks-vm",
+        "usr/libexec/virt-hooks/virt-hooksd",
+        "usr/lib/systemd/system/virt-hooksd.service",
+        "usr/lib/systemd/system/virt-hooksd.socket",
         "usr/share/virt-hooks/python/hooking/__init__.py",
         "usr/share/virt-hooks/python/hooking/py.typed",
         "usr/share/virt-hooks/python/vdsm/hook/hooking.py",
@@ -101,6 +110,22 @@ fn everything_is_in_its_place_with_its_mode() {
         .collect();
     assert!(odd.is_empty(), "{odd:?}");
     assert_eq!(fs::read_to_string(place.dest.join("usr/bin/virt-hooks")).unwrap(), "virt-hooks");
+}
+
+#[test]
+fn c22_c23_the_units_know_the_prefix_and_fire_the_points_of_the_agent() {
+    let place = Place::new(&["virt-hooks", "virt-hooksd"]);
+    place.install("/opt/vh").unwrap();
+    let unit = fs::read_to_string(place.dest.join("opt/vh/lib/systemd/system/virt-hooksd.service")).unwrap();
+    for line in [
+        // The dash: whatever becomes of the hooks, the agent starts, and is stopped.
+        "ExecStartPre=-/opt/vh/bin/virt-hooks fire before_vdsm_start",
+        "ExecStart=/opt/vh/libexec/virt-hooks/virt-hooksd",
+        "ExecStopPost=-/opt/vh/bin/virt-hooks fire after_vdsm_stop",
+    ] {
+        assert!(unit.lines().any(|l| l == line), "{line} in:\n{unit}");
+    }
+    assert!(!unit.contains("@PREFIX@") && !unit.contains("User="), "as root: {unit}");
 }
 
 #[test]

@@ -4,9 +4,11 @@
 //! `virt-hooks vm …` becomes this program, with the same arguments.
 #![forbid(unsafe_code)]
 
+mod agent;
 mod apply;
 mod devices;
 mod inquiries;
+mod request;
 mod verbs;
 
 use std::process::ExitCode;
@@ -29,10 +31,7 @@ fn run(environ: &Environ, streams: &mut Streams<'_>) -> Result<u8, Failure> {
     let host = cli.locations.host_with_warnings(environ, streams)?;
     match &cli.command {
         Command::Vm(vm) => match &vm.command {
-            VmCommand::Start(start) => verbs::start(start, host, streams),
-            VmCommand::Destroy(destroy) => verbs::destroy(destroy, host, streams),
             VmCommand::Apply(apply) => apply::apply(apply, host, streams),
-            VmCommand::List(list) => verbs::list(list, host, streams),
             VmCommand::NicPlug(plug) => devices::nic_plug(plug, host, streams),
             VmCommand::NicUnplug(unplug) => devices::nic_unplug(unplug, host, streams),
             VmCommand::NicUpdate(update) => devices::nic_update(update, host, streams),
@@ -42,6 +41,7 @@ fn run(environ: &Environ, streams: &mut Streams<'_>) -> Result<u8, Failure> {
             VmCommand::SetCpus(set) => devices::set_cpus(set, host, streams),
             VmCommand::SetTicket(set) => devices::set_ticket(set, host, streams),
             VmCommand::Stats(stats) => inquiries::vm_stats(stats, host, streams),
+            command => verbs::run(command, host, streams),
         },
         Command::Host(about) => match &about.command {
             HostCommand::Caps(ask) => inquiries::caps(ask, host, streams),

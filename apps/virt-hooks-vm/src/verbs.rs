@@ -1,95 +1,190 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The verbs: from the command line to the driver, and from its answer to an exit code.
+//! The verbs: from the command line to the agent, or to a driver of our own where there is none, and from the
+//! answer to an exit code.
 
+use crate::agent::{Client, Refusal};
+use crate::request::Request;
 use std::os::fd::AsFd;
-use virt_hooks::cli::{Format, Property, VmDestroy, VmList, VmStart};
+use virt_hooks::cli::{Format, Property, VmCommand, VmList, VmShow, Whom};
 use virt_hooks::operation::{Destined, Operation};
-use virt_hooks::render::{Style, Table, paint};
-use virt_hooks::{Failure, Interrupt, Screen, Streams, history, payload};
-use virt_hooks_agent::{DestroyRequest, Driver, Error, Source, StartRequest};
-use virt_hooks_contract::{PayloadKind, exit};
+use virt_hooks::render::{Style, Table, paint, printable};
+use virt_hooks::{Failure, Interrupt, Screen, Streams, history};
+use virt_hooks_agent::protocol::{Answer, Parameters};
+use virt_hooks_agent::{Driver, Error, Kind, Listed, Shown};
+use virt_hooks_contract::exit;
 use virt_hooks_engine::Host;
 use virt_hooks_journal::Journal;
 
-pub(crate) fn start(start: &VmStart, host: Host, streams: &mut Streams<'_>) -> Result<u8, Failure> {
-    host.check_layers()?;
-    let report = Destined::prepare(start.report.as_ref())?;
-    let source = match (&start.xml, &start.name) {
-        (Some(place), _) => {
-            let limit = host.settings.payload_limit;
-            Source::Xml(
-                payload::read(place, &mut *streams.input, limit, PayloadKind::Xml, true)?
-                    .bytes
-                    .bytes()
-                    .to_vec(),
-            )
+pub(crate) fn run(command: &VmCommand, host: Host, streams: &mut Streams<'_>) -> Result<u8, Failure> {
+    match command {
+        VmCommand::List(list) => self::list(list, host, streams),
+        VmCommand::Show(show) => self::show(show, host, streams),
+        _ => {
+            host.check_layers()?;
+            // Before anything is asked for.
+            match Request::of(command, host.settings.payload_limit, streams)? {
+                Some(request) => operate(&request, host, streams),
+                None => Err(Failure::usage("no operation on a VM")),
+            }
         }
-        (None, Some(name)) => Source::Stored(name.clone()),
-        (None, None) => return Err(Failure::usage("which VM? give its name, or its XML with --xml FILE")),
+    }
+}
+
+/// The agent, unless the command line wants none.
+fn agent(whom: &Whom, host: &Host) -> Option<Client> {
+    (whom.connect.is_none() && !whom.no_agent).then(|| Client::connect(&host.agent_socket))?
+}
+
+fn operate(request: &Request<'_>, host: Host, streams: &mut Streams<'_>) -> Result<u8, Failure> {
+    let report = Destined::prepare(request.report)?;
+    let mut screen = Screen::new(streams.errors_look, request.diff);
+    let done = match agent(request.whom, &host) {
+        Some(agent) => {
+            let interrupt = Interrupt::listen()?;
+            agent.operate(request.method, request.parameters.clone(), interrupt.as_fd(), &mut screen)
+        }
+        None => by_ourselves(request, host, &mut screen, streams)?,
     };
-    let properties = start.property.iter().map(text).collect::<Result<_, _>>()?;
+    let (verb, known) = (request.verb, |events: &[virt_hooks_contract::Report]| {
+        let name = events.iter().find_map(|e| e.vm_name.clone());
+        (name, events.iter().find_map(|e| e.vm_id.clone()))
+    });
+    match done {
+        Ok(answer) => {
+            let (name, id) = known(&answer.events);
+            let vm_name = answer.name.or(name);
+            let operation = Operation {
+                verb,
+                result: "done",
+                vm_name: vm_name.clone(),
+                vm_id: answer.uuid.or(id),
+                error: None,
+                events: answer.events,
+            };
+            report.write(&operation, streams)?;
+            let (word, after) = request.done;
+            let name = vm_name.unwrap_or_default();
+            streams.say(&format!("{}: VM {name}{after}\n", paint(word, Style::Good, streams.errors_look)));
+            Ok(exit::command::PROCEED)
+        }
+        Err(refusal) => {
+            let (vm_name, vm_id) = known(&refusal.events);
+            let operation = Operation {
+                verb,
+                result: refusal.result,
+                vm_name,
+                vm_id,
+                error: Some(refusal.error),
+                events: refusal.events,
+            };
+            // The error of the operation is the one to tell.
+            let _ = report.write(&operation, streams);
+            Err(refusal.failure)
+        }
+    }
+}
+
+/// Without an agent.
+fn by_ourselves(
+    request: &Request<'_>,
+    host: Host,
+    screen: &mut Screen,
+    streams: &mut Streams<'_>,
+) -> Result<Result<Answer, Refusal>, Failure> {
     let journal = Journal::new(&host.state_dir);
-    let driver = Driver::connect(start.connect.as_deref(), host);
+    let driver = Driver::connect(request.whom.connect.as_deref(), host);
     // Not before: connecting may take for ever, and as long as nothing was done a signal may simply end us.
     let interrupt = Interrupt::listen()?;
-    let request = StartRequest {
-        source,
-        properties,
-        paused: start.paused,
-        timeout: start.timeout,
-        with_diff: start.diff,
-        cancel: Some(interrupt.as_fd()),
-    };
-    let mut screen = Screen::new(streams.errors_look, start.diff);
     let mut events = Vec::new();
-    let done = driver.and_then(|driver| driver.start(&request, &mut screen, &mut events));
-    let started = done.as_ref().ok().map(|s| (s.name.clone(), s.uuid.clone()));
-    finish("start", &report, done.err(), started.as_ref(), events, &journal, streams)?;
-    if let Some((name, _)) = started {
-        streams.say(&format!("{}: VM {name} runs\n", paint("started", Style::Good, streams.errors_look)));
-    }
-    Ok(exit::command::PROCEED)
+    let done = driver.and_then(|driver| {
+        let cancel = Some(interrupt.as_fd());
+        driver.perform(request.method, &request.parameters, cancel, screen, &mut events)
+    });
+    history::record(&journal, &events, streams);
+    Ok(match done {
+        Ok(served) => Ok(Answer { progress: None, name: Some(served.name), uuid: Some(served.uuid), events }),
+        Err(e) => Err(Refusal {
+            result: if e.kind() == Kind::Vetoed { "vetoed" } else { "failed" },
+            error: e.to_string(),
+            failure: failure(&e),
+            events,
+        }),
+    })
 }
 
-pub(crate) fn destroy(destroy: &VmDestroy, host: Host, streams: &mut Streams<'_>) -> Result<u8, Failure> {
-    host.check_layers()?;
-    let report = Destined::prepare(destroy.report.as_ref())?;
-    let journal = Journal::new(&host.state_dir);
-    let driver = Driver::connect(destroy.connect.as_deref(), host);
-    let interrupt = Interrupt::listen()?;
-    let request = DestroyRequest { vm: &destroy.vm, with_diff: false, cancel: Some(interrupt.as_fd()) };
-    let mut screen = Screen::new(streams.errors_look, false);
-    let mut events = Vec::new();
-    let done = driver.and_then(|driver| driver.destroy(&request, &mut screen, &mut events));
-    let destroyed = done.as_ref().ok().map(|d| (d.name.clone(), d.uuid.clone()));
-    finish("destroy", &report, done.err(), destroyed.as_ref(), events, &journal, streams)?;
-    if let Some((name, _)) = destroyed {
-        streams.say(&format!("{}: VM {name}\n", paint("destroyed", Style::Good, streams.errors_look)));
-    }
-    Ok(exit::command::PROCEED)
-}
-
-pub(crate) fn list(list: &VmList, host: Host, streams: &mut Streams<'_>) -> Result<u8, Failure> {
-    let driver = Driver::connect(list.connect.as_deref(), host).map_err(|e| failure(&e))?;
-    let vms = driver.list().map_err(|e| failure(&e))?;
-    let text = match list.format {
-        Format::Json => {
-            let json = serde_json::to_string_pretty(&vms);
-            json.map_err(|e| Failure::unusable(format!("write the list: {e}")))? + "\n"
+fn list(list: &VmList, host: Host, streams: &mut Streams<'_>) -> Result<u8, Failure> {
+    let vms: Vec<Listed> = match agent(&list.whom, &host) {
+        Some(agent) => {
+            let mut answer: serde_json::Value = agent.ask("List", &Parameters::default())?;
+            serde_json::from_value(answer["vms"].take())
+                .map_err(|e| Failure::unusable(format!("read the agent's list: {e}")))?
         }
+        None => {
+            let driver = Driver::connect(list.whom.connect.as_deref(), host).map_err(|e| failure(&e))?;
+            driver.list().map_err(|e| failure(&e))?
+        }
+    };
+    let text = match list.format {
+        Format::Json => json(&vms)?,
         Format::Text if vms.is_empty() => "no VMs\n".to_owned(),
         Format::Text => {
             let mut table = Table::default();
             table.row(["name", "state", "stored", "uuid"].map(String::from), Some(Style::Heading));
             for vm in vms {
                 let stored = if vm.persistent { "yes" } else { "no" };
-                table.row([vm.name, vm.state.to_owned(), stored.to_owned(), vm.uuid], None);
+                table.row([vm.name, vm.state, stored.to_owned(), vm.uuid], None);
             }
             table.render(0, streams.output_look)
         }
     };
     streams.print(text.as_bytes())?;
     Ok(exit::command::PROCEED)
+}
+
+fn show(show: &VmShow, host: Host, streams: &mut Streams<'_>) -> Result<u8, Failure> {
+    let shown: Shown = match agent(&show.whom, &host) {
+        Some(agent) => {
+            agent.ask("Show", &Parameters { vm: Some(show.vm.clone()), ..Parameters::default() })?
+        }
+        None => {
+            let driver = Driver::connect(show.whom.connect.as_deref(), host).map_err(|e| failure(&e))?;
+            driver.show(&show.vm).map_err(|e| failure(&e))?
+        }
+    };
+    let text = match show.format {
+        Format::Json => json(&shown)?,
+        Format::Text => {
+            let mut table = Table::default();
+            let stored = if shown.persistent { "yes" } else { "no" };
+            for (what, value) in [
+                ("name", shown.name.as_str()),
+                ("uuid", &shown.uuid),
+                ("state", &shown.state),
+                ("phase", &shown.phase),
+                ("stored", stored),
+            ] {
+                table.row([what, value].map(String::from), None);
+            }
+            let mut properties = |of: &str, all: &std::collections::BTreeMap<String, String>| {
+                for (name, value) in all {
+                    let line = format!("{name}={value}");
+                    table.row([of.to_owned(), printable(&line).into_owned()], None);
+                }
+            };
+            properties("property", &shown.properties);
+            for device in &shown.devices {
+                properties(&printable(&device.device), &device.properties);
+            }
+            table.render(0, streams.output_look)
+        }
+    };
+    streams.print(text.as_bytes())?;
+    Ok(exit::command::PROCEED)
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
+    let text = serde_json::to_string_pretty(value);
+    Ok(text.map_err(|e| Failure::unusable(format!("write JSON: {e}")))? + "\n")
 }
 
 /// Writes the record, and turns an error into ours.
@@ -108,7 +203,7 @@ pub(crate) fn finish(
         verb,
         result: match &error {
             None => "done",
-            Some(Error::Veto { .. } | Error::Flags { .. }) => "vetoed",
+            Some(e) if e.kind() == Kind::Vetoed => "vetoed",
             Some(_) => "failed",
         },
         vm_name: vm.map(|(name, _)| name.clone()).or_else(|| known(|e| e.vm_name.clone())),
@@ -124,12 +219,10 @@ pub(crate) fn finish(
 }
 
 fn failure(error: &Error) -> Failure {
-    let code = match error {
-        Error::Veto { .. } | Error::Flags { .. } => exit::command::VETO,
-        Error::Refused { .. } | Error::NotRestored { .. } | Error::NotReleased { .. } => {
-            exit::command::REFUSED
-        }
-        _ => exit::command::UNUSABLE,
+    let code = match error.kind() {
+        Kind::Vetoed => exit::command::VETO,
+        Kind::Refused => exit::command::REFUSED,
+        Kind::Failed => exit::command::UNUSABLE,
     };
     let hint = error.hint().map(|h| format!("; {h}")).unwrap_or_default();
     Failure { code, message: format!("{error}{hint}") }

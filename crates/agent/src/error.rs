@@ -123,6 +123,54 @@ pub enum Error {
     /// Another operation on this VM is under way.
     #[error("another operation on VM {0} is under way: wait for its end and try again")]
     Busy(String),
+    /// An agent does this; two would fire everything twice.
+    #[error(
+        "an agent serves {0}: leave out --no-agent and --connect, or stop it with `systemctl stop virt-hooksd`"
+    )]
+    AgentServes(String),
+    /// A parameter of an operation.
+    #[error("the parameter \"{0}\" is missing")]
+    Missing(&'static str),
+    /// The agent has no connection to libvirt just now.
+    #[error("libvirt does not answer just now: the agent tries again every second")]
+    Away,
+    /// The agent takes no more.
+    #[error("the agent is about to end: try again when it is back")]
+    Stopping,
+    /// There is an agent already.
+    #[error("another agent runs: it holds {}", .0.display())]
+    AgentRuns(PathBuf),
+    /// The VM is down without our doing: its points were fired then (C08).
+    #[error(
+        "VM {vm} is not running: it went by itself ({reason}), and after_vm_destroy was fired then; before_vm_destroy is not fired after it"
+    )]
+    WentBefore {
+        /// The VM.
+        vm: String,
+        /// Why it went.
+        reason: String,
+    },
+    /// The guest did not heed the request to shut down.
+    #[error(
+        "shut down VM {vm}: it still runs after {waited:?}: the guest may yet do so; \"virt-hooks vm destroy {vm}\" ends it at once"
+    )]
+    StillRuns {
+        /// The VM.
+        vm: String,
+        /// How long it was waited for.
+        waited: std::time::Duration,
+    },
+    /// A file is there already, and would be overwritten.
+    #[error("{} is there already: give another file, or remove it", .0.display())]
+    FileTaken(PathBuf),
+    /// A custom property cannot be set.
+    #[error("set a property of VM {vm}: {problem}")]
+    Property {
+        /// The VM.
+        vm: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The XML of a device cannot be used.
     #[error("device XML: {0}")]
     DeviceXml(String),
@@ -197,7 +245,27 @@ impl From<LockError> for Error {
     }
 }
 
+/// What kind of end an operation came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Hooks did not want it.
+    Vetoed,
+    /// libvirt did not want it.
+    Refused,
+    /// Anything else.
+    Failed,
+}
+
 impl Error {
+    /// What kind of end it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Veto { .. } | Self::Flags { .. } => Kind::Vetoed,
+            Self::Refused { .. } | Self::NotRestored { .. } | Self::NotReleased { .. } => Kind::Refused,
+            _ => Kind::Failed,
+        }
+    }
+
     /// The launch flags file could not be written: no hook had a part in that.
     pub(crate) fn unwritten(operation: &'static str, vm: &str, error: FlagsError) -> Self {
         match error {

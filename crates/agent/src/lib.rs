@@ -18,18 +18,38 @@
 //! that `occasion` and the engine's `Machine` offer.
 #![forbid(unsafe_code)]
 
+mod afters;
+mod agent;
 mod apply;
+mod desk;
+mod desks;
 mod destroy;
 mod devices;
 mod disks;
 mod driver;
 mod error;
+mod hibernate;
 mod host;
+mod life;
 mod list;
 mod occasion;
+mod pause;
+mod perform;
+mod presence;
+pub mod protocol;
+mod reconcile;
+mod record;
+mod restore;
+mod scene;
+mod set;
+mod show;
+mod shutdown;
 mod start;
+mod telling;
+pub mod varlink;
 mod vm_stats;
 
+pub use agent::{Agent, Chronicler};
 pub use apply::{ApplyRequest, Defined};
 pub use destroy::{DestroyRequest, Destroyed};
 pub use devices::{
@@ -37,8 +57,16 @@ pub use devices::{
     UnplugRequest, WhenConnected,
 };
 pub use driver::Driver;
-pub use error::Error;
+pub use error::{Error, Kind};
 pub use host::{Inquiry, Sampling};
+pub use life::Phase;
 pub use list::Listed;
+pub use pause::{Served, VmRequest};
+pub use perform::OPERATIONS;
+pub use restore::RestoreRequest;
+pub use set::SetRequest;
+pub use show::{Shown, ShownDevice};
 pub use start::{Source, StartRequest, Started};
+pub use telling::{Progress, Teller};
+pub use virt_hooks_engine::NAMESPACE;
 pub use virt_hooks_engine::{Quiet, Watch};

@@ -3,17 +3,17 @@
 
 use crate::driver::Driver;
 use crate::error::Error;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A VM of a host.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Listed {
     /// Its name.
     pub name: String,
     /// Its UUID.
     pub uuid: String,
     /// Its state, as virsh words it.
-    pub state: &'static str,
+    pub state: String,
     /// Whether its definition is stored.
     pub persistent: bool,
 }
@@ -32,7 +32,7 @@ impl Driver {
             .map(|d| Listed {
                 name: d.name,
                 uuid: d.uuid,
-                state: d.state.state.name(),
+                state: d.state.state.name().to_owned(),
                 persistent: d.persistent,
             })
             .collect();

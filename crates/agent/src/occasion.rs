@@ -4,12 +4,17 @@
 use crate::driver::Driver;
 use crate::error::Error;
 use std::os::fd::BorrowedFd;
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
 use virt_hooks_contract::{Failure, Point, Report};
 use virt_hooks_engine::{
     CustomDevice, CustomProperties, Document, Event, Machine, Outcome, Trouble, Vm, Watch, is_readable,
 };
+
+/// How often who watches is told of a step that takes long.
+const TICK: Duration = Duration::from_secs(1);
 
 /// One operation on a VM: what its events have in common, and their records.
 pub(crate) struct Occasion<'a> {
@@ -37,6 +42,8 @@ pub(crate) struct About<'a> {
     pub(crate) parameters: Option<&'a CustomProperties>,
     /// What a failing hook does, where not what the point says.
     pub(crate) failure: Option<Failure>,
+    /// Hooks that are not to run again.
+    pub(crate) completed: &'a [PathBuf],
     /// Variables of this point alone.
     pub(crate) variables: &'a [(&'static str, &'a str)],
 }
@@ -61,7 +68,7 @@ impl Occasion<'_> {
 
     /// Fires a point.
     pub(crate) fn fire_about(&mut self, name: &str, payload: &str, about: About<'_>) -> Outcome {
-        let About { device, parameters, failure, variables } = about;
+        let About { device, parameters, failure, completed, variables } = about;
         let unknown;
         let point = match self.driver.catalogue.get(name) {
             Some(p) => p,
@@ -74,6 +81,7 @@ impl Occasion<'_> {
         let event = Event {
             vm: Some(&self.vm),
             parameters,
+            completed,
             variables,
             reason: Some(self.reason),
             launch_flags: self.launch_flags.as_deref().map(Path::new),
@@ -87,6 +95,27 @@ impl Occasion<'_> {
         self.watch.outcome(&outcome);
         self.reports.push(outcome.report(self.with_diff));
         outcome
+    }
+
+    /// Calls libvirt, which may take long, and tells meanwhile how long it takes.
+    pub(crate) fn step<T: Send>(&mut self, what: &str, call: impl Fn() -> T + Sync) -> T {
+        self.watch.step(what);
+        let begun = Instant::now();
+        let done = thread::scope(|scope| {
+            let (ended, end) = mpsc::channel::<()>();
+            let worker = thread::Builder::new().spawn_scoped(scope, || {
+                let _ended = ended;
+                call()
+            });
+            // Without a thread to spare nobody is told meanwhile.
+            let Ok(worker) = worker else { return call() };
+            while end.recv_timeout(TICK) == Err(mpsc::RecvTimeoutError::Timeout) {
+                self.watch.step_running(begun.elapsed());
+            }
+            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        self.watch.step_done();
+        done
     }
 
     /// The result of a vetoing point, or the veto as an error of the operation. `keep` gets the result either way.
@@ -140,15 +169,6 @@ impl Occasion<'_> {
         }
         self.fire("before_vm_destroy", machine.xml());
         self.check_interrupt()
-    }
-
-    /// The destroy points after the VM is gone.
-    pub(crate) fn after_destroy(&mut self, machine: &Machine) {
-        self.fire("after_vm_destroy", machine.xml());
-        for device in set_devices(machine) {
-            let xml = machine.device_xml(&device);
-            self.fire_device("after_device_destroy", &xml, &device, None);
-        }
     }
 }
 

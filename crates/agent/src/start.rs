@@ -4,14 +4,15 @@
 use crate::apply::STORED;
 use crate::driver::Driver;
 use crate::error::Error;
-use crate::occasion::{Occasion, set_devices};
-
+use crate::life::{After, Phase, Step};
+use crate::occasion::Occasion;
+use crate::scene::Scene;
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 use virt_hooks_contract::Report;
-use virt_hooks_engine::{LaunchFlags, Machine, VmLock, Watch};
-use virt_hooks_libvirt::{Connection, CreateFlags, Domain, ErrorKind, XmlFlags};
+use virt_hooks_engine::{LaunchFlags, Machine, Watch};
+use virt_hooks_libvirt::{Connection, CreateFlags, Domain, ErrorKind};
 
 /// Where the domain XML comes from.
 #[derive(Clone)]
@@ -92,7 +93,7 @@ impl Driver {
         for (name, value) in &request.properties {
             machine.set(name, value)?;
         }
-        let lock = VmLock::take(&self.engine.settings().run_dir, &machine.vm.id, machine.name())?;
+        let place = self.place(&machine.vm.id, machine.name(), request.cancel, watch, reports)?;
         self.check_free(&machine)?;
 
         let own = if request.paused { CreateFlags::START_PAUSED } else { CreateFlags::NONE };
@@ -100,6 +101,10 @@ impl Driver {
         let user = self.engine.settings().hook_user.as_ref();
         let flags = LaunchFlags::write(&self.launch_flags_dir, &machine.vm.id, own.bits(), user)
             .map_err(|source| Error::unwritten(OPERATION, machine.name(), source))?;
+        let mut scene =
+            place.begin("start", &machine, Phase::Starting, |after| matches!(after, After::Start))?;
+        scene.step(Step::Start);
+        let mut noting = scene.noting(watch);
         let mut occasion = Occasion {
             driver: self,
             operation: OPERATION,
@@ -111,13 +116,15 @@ impl Driver {
             untouched: "nothing was started",
             with_diff: request.with_diff,
             reports,
-            watch,
+            watch: &mut noting,
         };
-        match occasion.launch(&mut machine, &flags) {
-            Ok(domain) => {
-                // A hook may ask for the next operation on its VM, and wait for it.
-                drop(lock);
-                occasion.started(&machine, &domain)
+        match occasion.launch(&mut machine, &flags, &scene) {
+            Ok((domain, paused)) => {
+                scene.step(Step::Started { paused });
+                scene.over();
+                let started = occasion.started(&machine, &domain, &scene);
+                scene.end();
+                Ok(started)
             }
             Err(error) => {
                 drop(flags);
@@ -127,13 +134,22 @@ impl Driver {
                 let runs = self.runs(&machine.vm.id);
                 let error = occasion.lost(error, runs);
                 let unknown = runs.is_none() && matches!(error, Error::Lost { .. });
+                if unknown {
+                    // Whoever finds out cleans up, or fires what comes after a start.
+                    scene.leave();
+                    return Err(error);
+                }
                 // Where it runs, what a clean-up would remove is in use: by a VM that somebody else started
                 // meanwhile, or by ours.
-                if runs != Some(true) && !unknown {
-                    // Nobody can give a clean-up up.
-                    let _ = occasion.before_destroy(&machine);
-                    occasion.after_destroy(&machine);
+                if runs == Some(true) {
+                    scene.over();
+                    scene.leave();
+                    return Err(error);
                 }
+                // Nobody can give a clean-up up.
+                occasion.clean_up(&machine);
+                scene.step(Step::StartFailed);
+                scene.end();
                 Err(error)
             }
         }
@@ -165,7 +181,7 @@ impl Driver {
     }
 
     /// Sees that the VM does not run and its name is its own, before any hook does anything.
-    fn check_free(&self, machine: &Machine) -> Result<(), Error> {
+    pub(crate) fn check_free(&self, machine: &Machine) -> Result<(), Error> {
         for key in [&machine.vm.id, machine.name()] {
             let domain = match self.connection.lookup(key) {
                 Ok(d) => d,
@@ -188,15 +204,24 @@ impl Driver {
 
 impl Occasion<'_> {
     /// Up to the running VM. On the way `machine` follows what hooks do, so that clean-up sees it.
-    fn launch(&mut self, machine: &mut Machine, flags: &LaunchFlags) -> Result<Domain, Error> {
+    fn launch(
+        &mut self,
+        machine: &mut Machine,
+        flags: &LaunchFlags,
+        scene: &Scene<'_>,
+    ) -> Result<(Domain, bool), Error> {
         self.prepare_disks(machine, "start")?;
         self.edit(machine)?;
         let bits = flags.read(CreateFlags::KNOWN).map_err(|source| self.flags_error(source))?;
         let flags = CreateFlags::from_bits(bits).unwrap_or_default();
-        self.watch.step(&format!("start VM {}", machine.name()));
-        let domain = self.driver.connection.create_xml(machine.xml(), flags);
-        self.watch.step_done();
-        domain.map_err(|source| self.refused(source))
+        // What a clean-up after a crash is to see.
+        scene.note(Phase::Starting, Some(machine));
+        let driver = self.driver;
+        let domain = self.step(&format!("start VM {}", machine.name()), || {
+            driver.connection.create_xml(machine.xml(), flags)
+        });
+        let paused = flags.contains(CreateFlags::START_PAUSED);
+        domain.map(|domain| (domain, paused)).map_err(|source| self.refused(source))
     }
 
     /// Has the hooks of a start make of `machine` what they will.
@@ -223,12 +248,17 @@ impl Occasion<'_> {
         self.check_interrupt()
     }
 
+    /// The destroy points of a VM that did not come up.
+    pub(crate) fn clean_up(&mut self, machine: &Machine) {
+        self.fire_after(After::Destroy { reason: "start-failed", with_before: true }, machine, None);
+    }
+
     fn flags_error(&self, source: virt_hooks_engine::FlagsError) -> Error {
         Error::Flags { operation: self.operation, vm: self.vm_name(), source }
     }
 
     /// An error for a start that libvirt left in the middle; another error as it is.
-    fn lost(&self, error: Error, runs: Option<bool>) -> Error {
+    pub(crate) fn lost(&self, error: Error, runs: Option<bool>) -> Error {
         match error {
             // A daemon that cannot reach another one, such as that for networks, says so in the same words:
             // our connection to it still stands then.
@@ -247,21 +277,20 @@ impl Occasion<'_> {
     }
 
     /// The points after the start. The VM runs: nothing here undoes that.
-    fn started(&mut self, machine: &Machine, domain: &Domain) -> Result<Started, Error> {
-        // Where libvirt does not answer just now, what it was given is the next best.
-        let live = domain.xml(XmlFlags::default()).ok().and_then(|xml| Machine::read(xml.as_bytes()).ok());
-        let live = live.as_ref().unwrap_or(machine);
+    fn started(&mut self, machine: &Machine, domain: &Domain, scene: &Scene<'_>) -> Started {
+        let live = self.driver.live_or(domain, machine);
+        scene.note(Phase::Starting, Some(&live));
         self.cancel = None;
-        self.fire("after_vm_start", live.xml());
-        for device in set_devices(live) {
-            let xml = live.device_xml(&device);
-            self.fire_device("after_device_create", &xml, &device, None);
+        // Hooks may have changed the metadata, and that is what holds from now on (C29).
+        self.vm = live.vm.clone();
+        while let Some(due) = scene.attendance.due() {
+            scene.fire(due, self, &live);
         }
-        Ok(Started {
+        Started {
             name: domain.name().to_owned(),
             uuid: domain.uuid().to_owned(),
             state: domain.state().map_or("unknown", |s| s.state.name()),
-        })
+        }
     }
 }
 

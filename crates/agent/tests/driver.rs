@@ -76,7 +76,7 @@ fn a_vm_that_goes_by_itself_while_its_hooks_run_is_cleaned_up_after() {
     driver.start(&request("goes"), &mut Quiet, &mut Vec::new()).unwrap();
     let mut reports = Vec::new();
     let done = driver.destroy(
-        &DestroyRequest { vm: "goes", with_diff: false, cancel: None },
+        &DestroyRequest { vm: "goes", timeout: None, with_diff: false, cancel: None },
         &mut Goes(Connection::open(Some(URI)).unwrap()),
         &mut reports,
     );

@@ -54,6 +54,9 @@ pub struct Config {
     /// Names of custom properties whose values are secrets, beside those whose name says so.
     #[serde(default)]
     pub secret_properties: Vec<String>,
+    /// Settings of the agent.
+    #[serde(default)]
+    pub agent: AgentConfig,
     /// Whether a VM may only be started in a way that honours what hooks make of its XML: a plain `virsh start`
     /// is refused where hooks would change it.
     #[serde(default)]
@@ -67,6 +70,23 @@ pub struct Config {
     /// Settings per hook, by file name (`50_smbios`).
     #[serde(default)]
     pub hooks: BTreeMap<String, HookConfig>,
+}
+
+/// Settings of the agent.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct AgentConfig {
+    /// Where it listens, and where the command looks for it.
+    pub socket: Option<PathBuf>,
+    /// The mode of the socket, in octal, such as `"0660"`.
+    pub socket_mode: Option<String>,
+    /// The group whose members may use it, beside root.
+    pub socket_group: Option<String>,
+    /// Which libvirt it serves, as a URI.
+    pub connect: Option<String>,
+    /// How long hooks have to end when it is stopped, such as `"60s"`.
+    #[serde(default, deserialize_with = "deserialize_duration")]
+    pub stop_timeout: Option<Duration>,
 }
 
 /// Settings of libvirt's own hook script. libvirt waits for it without end, and whoever asked libvirt for

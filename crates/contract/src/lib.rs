@@ -16,7 +16,7 @@ mod toml_error;
 mod units;
 
 pub use catalogue::{Catalogue, is_point_name};
-pub use config::{Config, HookConfig, LibvirtHookConfig, PointConfig};
+pub use config::{AgentConfig, Config, HookConfig, LibvirtHookConfig, PointConfig};
 pub use manifest::{
     Condition, DistributionPackages, Manifest, ManifestFile, ManifestPoint, ManifestProperty, MetadataMatch,
     Portability, Privileges, PropertyType, RunAs, Scope, Support, ValueCheck, When, check_name,

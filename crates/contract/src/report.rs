@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The record of an event, as programs read it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a chain decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
@@ -15,7 +15,7 @@ pub enum Verdict {
 }
 
 /// One event: which hooks ran, how each ended, what came of it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Report {
     /// The hook point.
@@ -49,7 +49,7 @@ pub struct Report {
 }
 
 /// One hook of an event.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RunRecord {
     /// The executable.
@@ -82,7 +82,7 @@ pub struct RunRecord {
 }
 
 /// A file that is not run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SkippedRecord {
     /// The file.

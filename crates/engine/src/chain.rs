@@ -52,6 +52,11 @@ impl Engine {
         &self.settings
     }
 
+    /// Whether the value of a custom property is not to be shown: by its name, the configuration or a manifest.
+    pub fn is_secret(&self, property: &str) -> bool {
+        crate::secrets::is_secret(property.as_bytes(), &self.settings, &self.packages.secrets())
+    }
+
     /// The installed hook packages.
     pub fn packages(&self) -> &Packages {
         &self.packages
@@ -114,7 +119,8 @@ impl Engine {
             vm: event.vm.map(|vm| (vm.id.clone(), vm.name.clone())),
         };
         match self.chain_of(event) {
-            Ok(chain) => {
+            Ok(mut chain) => {
+                chain.hooks.retain(|hook| !event.completed.contains(&hook.path));
                 outcome.skipped = chain.skipped;
                 outcome.warnings = chain.problems;
                 if !chain.hooks.is_empty()
@@ -297,7 +303,7 @@ impl Unmasked {
 
     fn changed_to(&mut self, event: &Event<'_>, before: Document, after: Document) {
         let kind = event.point.payload;
-        self.run.change = Some(Change { kind, before, after, secrets: Arc::default() });
+        self.run.change = Some(Change { kind, before, after, secrets: Arc::default(), told: None });
     }
 
     fn finish(mut self, secrets: &Secrets) -> Run {

@@ -35,7 +35,7 @@ pub fn unified_xml(before: &str, after: &str) -> String {
     let (before, after) = (Document::from(before), Document::from(after));
     secrets.learn(&before);
     secrets.learn(&after);
-    let change = Change { kind: PayloadKind::Xml, before, after, secrets: Arc::new(secrets) };
+    let change = Change { kind: PayloadKind::Xml, before, after, secrets: Arc::new(secrets), told: None };
     if change.before == change.after { String::new() } else { unified(&change) }
 }
 

@@ -2,7 +2,7 @@
 //! What a driver says when it fires a hook point.
 
 use std::os::fd::BorrowedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use virt_hooks_contract::{Failure, Point};
@@ -159,6 +159,8 @@ pub struct Event<'a> {
     pub attempt: u32,
     /// The launch flags file, where there is one, for `_hook_launch_flags`.
     pub launch_flags: Option<&'a Path>,
+    /// Hooks that completed in an earlier, broken-off firing of this event: they are not run again.
+    pub completed: &'a [PathBuf],
     /// What a failing hook does, where not what the point says.
     pub failure: Option<Failure>,
     /// How the result of each hook is checked.
@@ -182,6 +184,7 @@ impl<'a> Event<'a> {
             reason: None,
             attempt: 1,
             launch_flags: None,
+            completed: &[],
             failure: None,
             check: Check::Full,
             timeout: None,

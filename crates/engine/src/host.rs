@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use virt_hooks_contract::{Catalogue, Config, LibvirtHookConfig, TomlError};
+use virt_hooks_contract::{AgentConfig, Catalogue, Config, LibvirtHookConfig, TomlError};
 
 /// The prefix this was built for.
 const PREFIX: &str = match option_env!("VIRT_HOOKS_PREFIX") {
@@ -19,6 +19,7 @@ const CONFIG: &str = "/etc/virt-hooks/config.toml";
 const POINTS: &str = "/etc/virt-hooks/points.d";
 const STATE: &str = "/var/lib/virt-hooks";
 const LAUNCH_FLAGS: &str = "/run/vdsm";
+const AGENT_SOCKET: &str = "/run/virt-hooks/agent.sock";
 
 /// What was said on a command line.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +47,10 @@ pub struct Host {
     pub state_dir: PathBuf,
     /// The directory of `<vm id>/launchflags`.
     pub launch_flags_dir: PathBuf,
+    /// Where an agent listens.
+    pub agent_socket: PathBuf,
+    /// Settings of the agent.
+    pub agent: AgentConfig,
     /// The configuration file, which need not exist.
     pub config_path: PathBuf,
     /// The directory of this host's own hook points, which need not exist.
@@ -123,6 +128,11 @@ impl Host {
         let layers = layers.unwrap_or_else(|| vec![at(vendor_hooks()), at(ADMIN_HOOKS.into())]);
         let run_dir =
             overrides.run_dir.or_else(|| path("VIRT_HOOKS_RUN_DIR")).or_else(|| config.run_dir.clone());
+        // The agent is root's: its socket lies at the same place for all users.
+        let agent_socket = path("VIRT_HOOKS_AGENT_SOCKET")
+            .or_else(|| config.agent.socket.clone())
+            .or_else(|| run_dir.as_ref().map(|dir| dir.join("agent.sock")))
+            .unwrap_or_else(|| AGENT_SOCKET.into());
         let run_dir = match run_dir {
             Some(dir) => dir,
             None => default_run_dir(path("XDG_RUNTIME_DIR"))?,
@@ -168,6 +178,8 @@ impl Host {
             launch_flags_dir: path("VIRT_HOOKS_LAUNCH_FLAGS_DIR")
                 .or(config.launch_flags_dir)
                 .unwrap_or_else(|| LAUNCH_FLAGS.into()),
+            agent_socket,
+            agent: config.agent,
             config_path,
             points_dir,
             require_agent: config.require_agent,

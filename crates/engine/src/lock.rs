@@ -95,6 +95,18 @@ fn path(run_dir: &Path, uuid: &str) -> PathBuf {
     run_dir.join("vm").join(format!("{uuid}.lock"))
 }
 
+/// Removes the locks of processes that were killed. The kernel freed them; their files stayed.
+pub fn sweep_locks(run_dir: &Path) {
+    let Ok(entries) = fs::read_dir(run_dir.join("vm")) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        if let Some(uuid) = name.to_str().and_then(|name| name.strip_suffix(".lock")) {
+            // One that is held is somebody's.
+            drop(VmLock::take(run_dir, uuid, uuid));
+        }
+    }
+}
+
 impl Drop for VmLock {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
@@ -105,6 +117,15 @@ impl Drop for VmLock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn locks_of_the_dead_are_swept_and_held_ones_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = VmLock::take(dir.path(), "held", "web").unwrap();
+        fs::write(dir.path().join("vm/dead.lock"), "").unwrap();
+        sweep_locks(dir.path());
+        assert!(held.path.exists() && !dir.path().join("vm/dead.lock").exists());
+    }
 
     #[test]
     fn one_at_a_time_and_nothing_left() {

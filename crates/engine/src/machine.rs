@@ -103,6 +103,24 @@ impl Machine {
         properties::mark(&mut self.doc, digest).map_err(|e| MachineError(format!("cannot take a mark: {e}")))
     }
 
+    /// Sets a custom property in our metadata, of the VM or of the device with an alias; `None` removes it.
+    ///
+    /// # Errors
+    /// The XML cannot take it.
+    pub fn change(
+        &mut self,
+        device: Option<&str>,
+        name: &str,
+        value: Option<&str>,
+    ) -> Result<(), MachineError> {
+        let done = match (device, value) {
+            (None, Some(value)) => properties::set(&mut self.doc, name, value),
+            (Some(alias), Some(value)) => properties::set_of_device(&mut self.doc, alias, name, value),
+            (device, None) => properties::unset(&mut self.doc, device, name),
+        };
+        done.map_err(|e| MachineError(format!("cannot take the property \"{name}\": {e}")))
+    }
+
     /// Takes over what hooks made of the XML; properties stay as they were given, and the metadata is theirs.
     ///
     /// # Errors

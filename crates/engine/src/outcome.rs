@@ -59,6 +59,8 @@ pub(crate) struct Change {
     pub(crate) before: Document,
     pub(crate) after: Document,
     pub(crate) secrets: Arc<Secrets>,
+    /// The difference, where another process told it and the documents are not here.
+    pub(crate) told: Option<Option<String>>,
 }
 
 impl Run {
@@ -80,7 +82,10 @@ impl Run {
     /// What it changed, as a unified diff with secrets masked; `None` where it changed nothing. Made anew at
     /// each call.
     pub fn diff(&self) -> Option<String> {
-        self.change.as_ref().map(diff::unified)
+        match self.change.as_ref()? {
+            Change { told: Some(told), .. } => told.clone(),
+            change => Some(diff::unified(change)),
+        }
     }
 
     /// How it ended, in a few words: `exit code 1`, `killed by SIGSEGV`.
@@ -109,7 +114,8 @@ impl Run {
         }
     }
 
-    fn record(&self, with_diff: bool) -> RunRecord {
+    /// As programs read it.
+    pub fn record(&self, with_diff: bool) -> RunRecord {
         let sha256 = |d: &Document| hexadecimal(&Sha256::digest(d.bytes()));
         RunRecord {
             path: self.hook.path.to_string_lossy().into_owned(),
@@ -188,6 +194,9 @@ pub enum Trouble {
     /// Whoever fired the event gave it up.
     #[error("cancelled")]
     Cancelled,
+    /// Trouble in another process, in its words.
+    #[error("{0}")]
+    Told(String),
     /// The kernel gives no random numbers, or no `/dev/null`.
     #[error("prepare the event")]
     Prepare(#[source] io::Error),

@@ -143,15 +143,60 @@ pub(crate) fn mark(doc: &mut Document, digest: &str) -> Result<(), EditError> {
 /// Sets a property of the VM in our metadata.
 pub(crate) fn set(doc: &mut Document, name: &str, value: &str) -> Result<(), EditError> {
     let vm = ensure_vm(doc)?;
-    let custom = match doc.child_in(vm, NAMESPACE, "custom") {
+    set_below(doc, vm, name, value)
+}
+
+/// Sets a property of a device, by its alias, in our metadata.
+pub(crate) fn set_of_device(
+    doc: &mut Document,
+    alias: &str,
+    name: &str,
+    value: &str,
+) -> Result<(), EditError> {
+    let vm = ensure_vm(doc)?;
+    let device = match device_entry(doc, vm, alias) {
+        Some(device) => device,
+        None => {
+            let entry = NewElement::new(prefixed(doc, vm, "device")).attribute("alias", alias);
+            doc.append(vm, entry)?
+        }
+    };
+    set_below(doc, device, name, value)
+}
+
+/// Removes a property of the VM, or of a device by its alias, from our metadata.
+pub(crate) fn unset(doc: &mut Document, device: Option<&str>, name: &str) -> Result<(), EditError> {
+    let ours = |doc: &Document| {
+        let metadata = doc.child(doc.root(), "metadata")?;
+        let vm = doc.child_in(metadata, NAMESPACE, "vm")?;
+        let holder = match device {
+            Some(alias) => device_entry(doc, vm, alias)?,
+            None => vm,
+        };
+        let custom = doc.child_in(holder, NAMESPACE, "custom")?;
+        doc.children(custom).find(|&p| doc.has(p, "name", name))
+    };
+    match ours(doc) {
+        Some(property) => doc.remove(property),
+        None => Ok(()),
+    }
+}
+
+fn device_entry(doc: &Document, vm: Element, alias: &str) -> Option<Element> {
+    doc.children(vm).find(|&d| doc.is_in(d, NAMESPACE, "device") && doc.has(d, "alias", alias))
+}
+
+fn set_below(doc: &mut Document, holder: Element, name: &str, value: &str) -> Result<(), EditError> {
+    let custom = match doc.child_in(holder, NAMESPACE, "custom") {
         Some(c) => c,
-        None => doc.append(vm, NewElement::new(prefixed(doc, vm, "custom")))?,
+        None => doc.append(holder, NewElement::new(prefixed(doc, holder, "custom")))?,
     };
     let known = doc.children(custom).find(|&p| doc.has(p, "name", name));
     match known {
         Some(p) => doc.set_text(p, value),
         None => {
-            let property = NewElement::new(prefixed(doc, vm, "property")).attribute("name", name).text(value);
+            let property =
+                NewElement::new(prefixed(doc, custom, "property")).attribute("name", name).text(value);
             doc.append(custom, property).map(drop)
         }
     }

@@ -177,6 +177,12 @@ functions! {
     virDomainShutdown(*mut VirDomain) -> c_int;
     virDomainSuspend(*mut VirDomain) -> c_int;
     virDomainResume(*mut VirDomain) -> c_int;
+
+    // Saving to a file and restoring from it.
+    virDomainSaveFlags(*mut VirDomain, *const c_char, *const c_char, c_uint) -> c_int;
+    virDomainRestoreFlags(*mut VirConnect, *const c_char, *const c_char, c_uint) -> c_int;
+    virDomainSaveImageGetXMLDesc(*mut VirConnect, *const c_char, c_uint) -> *mut c_char;
+
     virDomainUndefine(*mut VirDomain) -> c_int;
     virDomainMemoryStats(*mut VirDomain, *mut VirDomainMemoryStat, c_uint, c_uint) -> c_int;
     virDomainGetMetadata(*mut VirDomain, c_int, *const c_char, c_uint) -> *mut c_char;

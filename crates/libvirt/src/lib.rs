@@ -40,6 +40,7 @@ mod ffi;
 mod library;
 mod node;
 mod registry;
+mod saving;
 mod types;
 
 pub use connection::{Connection, DomainInfo};
@@ -52,4 +53,5 @@ pub use events::{
 };
 pub use library::Libvirt;
 pub use node::{Control, DomainStats, NodeDevice, StatValue};
+pub use saving::SaveFlags;
 pub use types::{Affect, CreateFlags, State, StateInfo, Version, XmlFlags};

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use virt_hooks_libvirt::{
-    Affect, Connection, CreateFlags, Error, ErrorKind, Event, Libvirt, Lifecycle, ResumeReason,
+    Affect, Connection, CreateFlags, Error, ErrorKind, Event, Libvirt, Lifecycle, ResumeReason, SaveFlags,
     ShutdownReason, StartReason, State, StopReason, Subscription, SuspendReason, Version, XmlFlags,
 };
 
@@ -23,7 +23,7 @@ fn main() {
     if let Some(reason) = &missing {
         eprintln!("tests of the test driver are ignored: {reason}");
     }
-    let tests: [(&str, Test); 9] = [
+    let tests: [(&str, Test); 10] = [
         ("open_tells_uri_version_and_life", open_tells_uri_version_and_life),
         ("list_has_every_vm_with_its_state", list_has_every_vm_with_its_state),
         ("a_vm_goes_through_its_life", a_vm_goes_through_its_life),
@@ -31,6 +31,7 @@ fn main() {
         ("metadata_comes_back_and_goes", metadata_comes_back_and_goes),
         ("events_tell_the_life_of_a_vm_in_order", events_tell_the_life_of_a_vm_in_order),
         ("a_dropped_subscription_ends_alone", a_dropped_subscription_ends_alone),
+        ("a_saved_vm_comes_back", a_saved_vm_comes_back),
         ("errors_say_what_and_why", errors_say_what_and_why),
         ("handles_work_from_many_threads", handles_work_from_many_threads),
     ];
@@ -193,6 +194,27 @@ fn a_dropped_subscription_ends_alone() -> Result<(), Error> {
     let fresh = other.lifecycle_events()?;
     other.create_xml(&xml("dropped"), CreateFlags::NONE)?.destroy()?;
     assert_eq!(take(&fresh, "dropped", 2).len(), 2);
+    Ok(())
+}
+
+fn a_saved_vm_comes_back() -> Result<(), Error> {
+    let connection = open()?;
+    let file = std::env::temp_dir().join(format!("virt-hooks-saved-{}", std::process::id()));
+    let vm = connection.create_xml(&xml("saved"), CreateFlags::NONE)?;
+    let uuid = vm.uuid().to_owned();
+    vm.save(&file, SaveFlags::NONE)?;
+    assert!(file.exists());
+    assert_eq!(connection.lookup("saved").unwrap_err().kind, ErrorKind::NoDomain);
+    let saved = connection.saved_xml(&file, true)?;
+    assert!(saved.contains(&uuid), "{saved}");
+    let restored = connection.restore(&file, None, SaveFlags::NONE);
+    let _ = std::fs::remove_file(&file);
+    restored?;
+    let vm = connection.lookup("saved")?;
+    assert_eq!((vm.uuid(), vm.state()?.state), (uuid.as_str(), State::Running));
+    vm.destroy()?;
+    let error = connection.saved_xml(&file, false).unwrap_err();
+    assert!(error.to_string().starts_with("read the saved VM "), "{error}");
     Ok(())
 }
 

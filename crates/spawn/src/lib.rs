@@ -26,12 +26,14 @@ mod capture;
 mod child;
 mod environment;
 mod gate;
+mod inherited;
 mod launch;
 mod signal;
 mod wait;
 
 pub use capture::Captured;
 pub use environment::Environment;
+pub use inherited::inherited_listener;
 pub use launch::{Launcher, Method, SpawnError};
 pub use signal::{keep_ends_of_children, signal_name};
 pub use wait::{Finished, Limits, Status, Tick};

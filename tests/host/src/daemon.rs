@@ -125,6 +125,15 @@ impl Daemon {
         self.child.wait().map(drop)
     }
 
+    /// Kills the daemon, as a crash would end it. Its VMs go on.
+    ///
+    /// # Errors
+    /// What the system refuses.
+    pub fn kill(&mut self) -> io::Result<()> {
+        self.child.kill()?;
+        self.child.wait().map(drop)
+    }
+
     fn wait_until_it_listens(&mut self) -> io::Result<()> {
         let deadline = Instant::now() + PATIENCE;
         loop {

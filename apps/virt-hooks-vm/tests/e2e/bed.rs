@@ -41,6 +41,11 @@ pub(crate) fn command() -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_virt-hooks-vm")).with_file_name("virt-hooks")
 }
 
+/// Where `virt-hooksd` is, if it was built.
+pub(crate) fn agent() -> PathBuf {
+    command().with_file_name("virt-hooksd")
+}
+
 /// Where the executable with all bundled hooks is, if it was built.
 pub(crate) fn bundled() -> PathBuf {
     command().with_file_name("virt-hooks-bundled")
@@ -134,6 +139,11 @@ impl Bed {
             .wait()
     }
 
+    /// Runs the executable with arguments, to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Result<Done> {
+        Running::of(&mut self.command_of(Path::new(env!("CARGO_BIN_EXE_virt-hooks-vm")), arguments))?.wait()
+    }
+
     /// Runs the command itself with arguments, to its end.
     pub(crate) fn run_command(&self, arguments: &[&str]) -> Result<Done> {
         Running::of(&mut self.command_of(&command(), arguments))?.wait()
@@ -150,6 +160,49 @@ impl Bed {
     /// Ends the daemon; its VMs go on.
     pub(crate) fn stop_daemon(&mut self) -> Result {
         Ok(self.daemon.take().expect("a daemon").stop()?)
+    }
+
+    /// Kills the daemon; its VMs go on.
+    pub(crate) fn kill_daemon(&mut self) -> Result {
+        Ok(self.daemon.take().expect("a daemon").kill()?)
+    }
+
+    /// Starts the agent, and waits until it serves.
+    pub(crate) fn start_agent(&self) -> Result<Agent> {
+        let agent = self.begin_agent()?;
+        until("the agent serves", || self.has_agent() && self.vm(&["list"]).is_ok_and(|done| done.code == 0));
+        Ok(agent)
+    }
+
+    /// Starts the agent.
+    pub(crate) fn begin_agent(&self) -> Result<Agent> {
+        let arguments = ["--stop-timeout", "60s"];
+        Ok(Agent { running: Running::of(&mut self.command_of(&agent(), &arguments))? })
+    }
+
+    /// Whether an agent listens.
+    pub(crate) fn has_agent(&self) -> bool {
+        std::os::unix::net::UnixStream::connect(self.path("payloads/agent.sock")).is_ok()
+    }
+
+    /// Has hooks note, in a line each, that they ran at these points.
+    pub(crate) fn count(&self, points: &[&str]) -> Result {
+        let note =
+            format!("echo \"$_hook_point $vmId $_hook_reason\" >>'{}'", self.path("counted").display());
+        points.iter().try_for_each(|point| self.hook(point, "90_count", &note))
+    }
+
+    /// What those hooks noted since the last call, about one VM, in order: the points.
+    pub(crate) fn counted(&self, uuid: &str) -> Vec<String> {
+        let text = fs::read_to_string(self.path("counted")).unwrap_or_default();
+        let lines = text.lines().filter_map(|line| line.split_once(' '));
+        lines.filter(|(_, rest)| rest.starts_with(uuid)).map(|(point, _)| point.to_owned()).collect()
+    }
+
+    /// Waits until those hooks noted so many points about a VM, and gives them.
+    pub(crate) fn wait_for_count(&self, uuid: &str, count: usize) -> Vec<String> {
+        until(&format!("{count} points about {uuid}"), || self.counted(uuid).len() >= count);
+        self.counted(uuid)
     }
 
     /// Starts the daemon again, at the same place.
@@ -248,11 +301,6 @@ impl Bed {
         self.begin(arguments)?.wait()
     }
 
-    /// Runs the executable with arguments, to its end.
-    pub(crate) fn run(&self, arguments: &[&str]) -> Result<Done> {
-        Running::of(&mut self.command_of(Path::new(env!("CARGO_BIN_EXE_virt-hooks-vm")), arguments))?.wait()
-    }
-
     /// Begins to run `vm` with arguments.
     pub(crate) fn begin(&self, arguments: &[&str]) -> Result<Running> {
         let all: Vec<&str> = ["vm"].iter().chain(arguments).copied().collect();
@@ -273,6 +321,16 @@ impl Bed {
         Ok(vm.map(|vm| vm["state"].as_str().unwrap().to_owned()))
     }
 
+    /// Waits until `vm list` works again and says this of a VM.
+    pub(crate) fn wait_for_state(&self, name: &str, state: &str) {
+        let says = || -> Result<bool> {
+            let done = self.vm(&["list"])?;
+            let mut lines = done.stdout.lines().map(|l| l.split_whitespace().collect::<Vec<_>>());
+            Ok(done.code == 0 && lines.any(|l| l.starts_with(&[name, state])))
+        };
+        until(&format!("VM {name} is {state}"), || says().unwrap_or(false));
+    }
+
     /// The arguments of the QEMU of a VM, in one line; `None` where it does not run.
     pub(crate) fn qemu(&self, name: &str) -> Option<String> {
         self.process(name).map(|qemu| qemu.arguments.join(" "))
@@ -283,10 +341,29 @@ impl Bed {
         self.host.as_ref()?.qemus().into_iter().find(|qemu| qemu.name == name)
     }
 
+    /// Waits until the guest of a VM says that it is up.
+    pub(crate) fn wait_for_guest(&self, name: &str) -> Result {
+        Ok(self.host.as_ref().expect("a host with VMs").wait_for_guest(name, PATIENCE)?)
+    }
+
     /// Waits until a hook made this file.
     pub(crate) fn wait_for(&self, name: &str) {
         let path = self.path(name);
         until(&format!("{} is there", path.display()), || path.exists());
+    }
+
+    /// Removes what a killed process left of its payloads, as the next one does a minute later.
+    pub(crate) fn tidy_payloads(&self) -> Result {
+        let begun = Instant::now();
+        let run = self.path("payloads");
+        let stale =
+            || traces::entries(&run).into_iter().any(|path| path.file_name().is_some_and(|n| n.len() == 32));
+        while stale() {
+            assert!(begun.elapsed() < PATIENCE, "stale payloads stay: {:?}", traces::entries(&run));
+            // Each run of the command looks for them.
+            self.vm(&["list", "--no-agent"])?.expect(0);
+        }
+        Ok(())
     }
 
     /// No operation left anything: no lock, no payload, no launch flags.
@@ -339,6 +416,41 @@ pub(crate) fn until(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
+/// The agent while it runs.
+pub(crate) struct Agent {
+    running: Running,
+}
+
+impl Agent {
+    /// Asks it to end, and waits for that: what it wrote to standard error.
+    pub(crate) fn stop(self) -> Result<String> {
+        self.running.signal(Signal::TERM)?;
+        Ok(self.running.wait()?.expect(0).stderr)
+    }
+
+    /// Asks it to end.
+    pub(crate) fn terminate(&self) -> Result {
+        self.running.signal(Signal::TERM)
+    }
+
+    /// Waits for its end, which must be a good one: what it wrote to standard error.
+    pub(crate) fn wait(self) -> Result<String> {
+        Ok(self.running.wait()?.expect(0).stderr)
+    }
+
+    /// It ends by itself with this code: what it wrote to standard error.
+    pub(crate) fn failed(self, code: i32) -> Result<String> {
+        Ok(self.running.wait()?.expect(code).stderr)
+    }
+
+    /// Ends it as a crash would.
+    pub(crate) fn kill(self) -> Result {
+        self.running.signal(Signal::KILL)?;
+        assert_eq!(self.running.ended_by()?, Some(Signal::KILL.as_raw()));
+        Ok(())
+    }
+}
+
 /// The executable while it runs. Dropping it ends it, and with it its hooks.
 pub(crate) struct Running(Option<Child>);
 
@@ -350,6 +462,21 @@ impl Running {
 
     pub(crate) fn signal(&self, signal: Signal) -> Result {
         Ok(kill_process(Pid::from_child(self.0.as_ref().unwrap()), signal)?)
+    }
+
+    /// Waits until a hook of it made this file; it must not end before.
+    pub(crate) fn wait_for(&mut self, bed: &Bed, name: &str) -> Result {
+        let path = bed.path(name);
+        let begun = Instant::now();
+        while !path.exists() {
+            let ended = self.0.as_mut().unwrap().try_wait()?;
+            if ended.is_some() || begun.elapsed() > PATIENCE {
+                let output = self.0.take().unwrap().wait_with_output()?;
+                return Err(format!("{} is not there: {output:?}", path.display()).into());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
     }
 
     /// The signal that ended it, if one did.

@@ -5,9 +5,11 @@
 //! because a process can open only one host in its life.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a test binary")]
 
+mod agent;
 mod applying;
 mod bed;
 mod bundled;
+mod crashes;
 mod demo;
 mod destroying;
 mod devices;
@@ -20,6 +22,8 @@ mod libvirt_hook;
 mod life;
 mod memory_and_cpus;
 mod nics;
+mod pausing;
+mod properties;
 mod refusals;
 mod secrets;
 mod stored;
@@ -45,6 +49,8 @@ enum Needs {
     Qemu,
     /// All that, a libvirt daemon, and the right to start it.
     Daemon,
+    /// A libvirt daemon, and the agent beside the executable that is tested.
+    Agent,
     /// All that, and a QEMU with SPICE.
     DaemonSpice,
     /// The embedded driver, and the `virt-hooks` command beside the executable that is tested.
@@ -90,6 +96,12 @@ impl Needs {
                     format!("{} is missing; `cargo build -p virt-hooks`", bed::command().display()),
                 ));
             }
+            Self::Agent if !bed::agent().is_file() => {
+                return Some((
+                    "virt-hooksd".to_owned(),
+                    format!("{} is missing; `cargo build -p virt-hooksd`", bed::agent().display()),
+                ));
+            }
             Self::Demo | Self::HookScript if !has_virsh() => {
                 return Some(("virsh".to_owned(), "virsh is missing; install libvirt-clients".to_owned()));
             }
@@ -100,7 +112,9 @@ impl Needs {
             | Self::BundledApart
             | Self::BundledImages
             | Self::BundledSpice => requirements().err()?,
-            Self::Daemon | Self::DaemonSpice | Self::HookScript => Daemon::requirements().err()?,
+            Self::Daemon | Self::DaemonSpice | Self::HookScript | Self::Agent => {
+                Daemon::requirements().err()?
+            }
         };
         let first = missing.things.first().map(|thing| thing.what.replace(' ', "_")).unwrap_or_default();
         Some((first, missing.to_string()))
@@ -136,6 +150,7 @@ fn main() {
         Needs::Library,
         Needs::Qemu,
         Needs::Daemon,
+        Needs::Agent,
         Needs::DaemonSpice,
         Needs::Command,
         Needs::HookScript,
@@ -167,6 +182,10 @@ fn main() {
         interrupts::TESTS,
         destroying::TESTS,
         secrets::TESTS,
+        pausing::TESTS,
+        properties::TESTS,
+        agent::TESTS,
+        crashes::TESTS,
         drives::TESTS,
         memory_and_cpus::TESTS,
         nics::TESTS,

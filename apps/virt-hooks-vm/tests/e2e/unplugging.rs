@@ -253,7 +253,7 @@ fn c32_a_late_removal_reaches_who_hears_of_it_later() -> Result {
         config: Some(bed.path("config.toml")),
         run_dir: Some(bed.path("payloads")),
         state_dir: Some(bed.path("state")),
-        root: None,
+        ..Overrides::default()
     };
     let driver = Driver::connect(
         Some(connection.uri()),

@@ -34,7 +34,10 @@ pub use shelf::{Diff, Disable, Enable, Info, Install, Order, Properties, Remove,
 pub use test::Test;
 pub use r#try::Try;
 pub use values::{Place, Property, Uuid, custom_properties};
-pub use vm::{Vm, VmApply, VmCommand, VmDestroy, VmList, VmStart, VmStats};
+pub use vm::{
+    Telling, Vm, VmAct, VmApply, VmCommand, VmCreate, VmDestroy, VmHibernate, VmList, VmRestore, VmSet,
+    VmShow, VmShutdown, VmStart, VmStats, Whom,
+};
 pub use vm_devices::{
     Connected, Console, HookTime, Link, VmChange, VmMemoryPlug, VmNicUpdate, VmPlug, VmSetCpus, VmSetTicket,
     VmUnplug,

@@ -3,6 +3,7 @@
 
 use super::{Format, Place, Property, VmMemoryPlug, VmNicUpdate, VmPlug, VmSetCpus, VmSetTicket, VmUnplug};
 use clap::{Args, Subcommand};
+use std::path::PathBuf;
 use std::time::Duration;
 use virt_hooks_contract::parse_duration;
 
@@ -19,8 +20,26 @@ pub struct Vm {
 pub enum VmCommand {
     /// Run the hooks of a start on a VM's XML, and start the VM with what they made of it
     Start(VmStart),
+    /// Start a VM from its XML: the same as start --xml
+    Create(VmCreate),
+    /// Let a VM's processors stand still
+    Pause(VmAct),
+    /// Let a VM's processors run again
+    Cont(VmAct),
+    /// Save a VM to a file, and end it
+    Hibernate(VmHibernate),
+    /// Bring a saved VM back, and continue it
+    Dehibernate(VmRestore),
+    /// Bring a VM back from the memory of a snapshot, and continue it
+    RestoreSnapshot(VmRestore),
+    /// Ask a VM's guest to shut down, and wait until it has
+    Shutdown(VmShutdown),
     /// Run the hooks of a destroy, and destroy the VM
     Destroy(VmDestroy),
+    /// Set custom properties of a VM, or of one of its devices
+    Set(VmSet),
+    /// Show a VM and its custom properties
+    Show(VmShow),
     /// Write what the hooks of a start make of a VM into its stored definition, for those who start it with other tools
     Apply(VmApply),
     /// Show the VMs libvirt knows
@@ -45,21 +64,20 @@ pub enum VmCommand {
     Stats(VmStats),
 }
 
-/// Starts a VM.
+/// Whom to ask.
 #[derive(Args, Clone, Debug)]
-pub struct VmStart {
-    /// The VM, where it is defined; its stored definition stays as it is
-    #[arg(required_unless_present = "xml")]
-    pub name: Option<String>,
-    /// Domain XML of the VM, where it is not defined; - for standard input
-    #[arg(long, value_name = "FILE|-", conflicts_with = "name")]
-    pub xml: Option<Place>,
-    /// Which libvirt to talk to
+pub struct Whom {
+    /// Which libvirt to talk to, by ourselves and not through the agent
     #[arg(long, value_name = "URI")]
     pub connect: Option<String>,
-    /// Custom property of the VM, beside those in its metadata; may be repeated
-    #[arg(short, long = "property", value_name = "NAME=VALUE")]
-    pub property: Vec<Property>,
+    /// Talk to libvirt by ourselves, even if an agent runs
+    #[arg(long)]
+    pub no_agent: bool,
+}
+
+/// How the hooks of an operation are run and told.
+#[derive(Args, Clone, Debug)]
+pub struct Telling {
     /// How long each hook may take, such as 30s, before all other settings
     #[arg(long, value_name = "DUR", value_parser = parse_duration)]
     pub timeout: Option<Duration>,
@@ -69,9 +87,63 @@ pub struct VmStart {
     /// Show what each hook changes
     #[arg(long)]
     pub diff: bool,
+}
+
+/// Starts a VM.
+#[derive(Args, Clone, Debug)]
+pub struct VmStart {
+    /// The VM, where it is defined; its stored definition stays as it is
+    #[arg(required_unless_present = "xml")]
+    pub name: Option<String>,
+    /// Domain XML of the VM, where it is not defined; - for standard input
+    #[arg(long, value_name = "FILE|-", conflicts_with = "name")]
+    pub xml: Option<Place>,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub whom: Whom,
+    /// Custom property of the VM, beside those in its metadata; may be repeated
+    #[arg(short, long = "property", value_name = "NAME=VALUE")]
+    pub property: Vec<Property>,
+    /// How its hooks are run and told.
+    #[command(flatten)]
+    pub telling: Telling,
     /// Leave the VM paused
     #[arg(long)]
     pub paused: bool,
+}
+
+/// Starts a VM from its XML.
+#[derive(Args, Clone, Debug)]
+pub struct VmCreate {
+    /// Domain XML of the VM; - for standard input
+    #[arg(value_name = "FILE|-")]
+    pub xml: Place,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub whom: Whom,
+    /// Custom property of the VM, beside those in its metadata; may be repeated
+    #[arg(short, long = "property", value_name = "NAME=VALUE")]
+    pub property: Vec<Property>,
+    /// How its hooks are run and told.
+    #[command(flatten)]
+    pub telling: Telling,
+    /// Leave the VM paused
+    #[arg(long)]
+    pub paused: bool,
+}
+
+/// An operation on a VM that runs.
+#[derive(Args, Clone, Debug)]
+pub struct VmAct {
+    /// The VM, by name or UUID
+    #[arg(value_name = "NAME|UUID")]
+    pub vm: String,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub whom: Whom,
+    /// How its hooks are run and told.
+    #[command(flatten)]
+    pub telling: Telling,
 }
 
 /// Destroys a VM.
@@ -80,12 +152,92 @@ pub struct VmDestroy {
     /// The VM, by name or UUID
     #[arg(value_name = "NAME|UUID")]
     pub vm: String,
-    /// Which libvirt to talk to
-    #[arg(long, value_name = "URI")]
-    pub connect: Option<String>,
-    /// Where the report goes, in JSON; - for standard output
-    #[arg(long, value_name = "FILE|-")]
-    pub report: Option<Place>,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub whom: Whom,
+    /// How its hooks are run and told.
+    #[command(flatten)]
+    pub telling: Telling,
+}
+
+/// Saves a VM.
+#[derive(Args, Clone, Debug)]
+pub struct VmHibernate {
+    /// The VM, by name or UUID
+    #[arg(value_name = "NAME|UUID")]
+    pub vm: String,
+    /// The file, which must not be there yet
+    pub file: PathBuf,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub whom: Whom,
+    /// How its hooks are run and told.
+    #[command(flatten)]
+    pub telling: Telling,
+}
+
+/// Restores a VM.
+#[derive(Args, Clone, Debug)]
+pub struct VmRestore {
+    /// The file of the saved VM, which stays
+    pub file: PathBuf,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub whom: Whom,
+    /// How its hooks are run and told.
+    #[command(flatten)]
+    pub telling: Telling,
+}
+
+/// Shuts a VM down.
+#[derive(Args, Clone, Debug)]
+pub struct VmShutdown {
+    /// The VM, by name or UUID
+    #[arg(value_name = "NAME|UUID")]
+    pub vm: String,
+    /// How long to wait for the guest, such as 2m; 30s where not said
+    #[arg(long, value_name = "DUR", value_parser = parse_duration)]
+    pub wait: Option<Duration>,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub whom: Whom,
+    /// How its hooks are run and told.
+    #[command(flatten)]
+    pub telling: Telling,
+}
+
+/// Sets custom properties.
+#[derive(Args, Clone, Debug)]
+pub struct VmSet {
+    /// The VM, by name or UUID
+    #[arg(value_name = "NAME|UUID")]
+    pub vm: String,
+    /// Custom properties and their values
+    #[arg(value_name = "NAME=VALUE", required_unless_present = "unset")]
+    pub property: Vec<Property>,
+    /// Remove a custom property; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub unset: Vec<String>,
+    /// The device whose properties they are, by its alias
+    #[arg(long, value_name = "ALIAS")]
+    pub device: Option<String>,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub whom: Whom,
+}
+
+/// Shows a VM.
+#[derive(Args, Clone, Debug)]
+pub struct VmShow {
+    /// The VM, by name or UUID
+    #[arg(value_name = "NAME|UUID")]
+    pub vm: String,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub whom: Whom,
+    /// How it is written
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
 }
 
 /// Applies hooks to a stored definition.
@@ -117,9 +269,9 @@ pub struct VmApply {
 /// Lists VMs.
 #[derive(Args, Clone, Debug)]
 pub struct VmList {
-    /// Which libvirt to talk to
-    #[arg(long, value_name = "URI")]
-    pub connect: Option<String>,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub whom: Whom,
     /// How it is written
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,

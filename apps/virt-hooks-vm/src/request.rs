@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+//! From the command line to an operation, as the agent knows it too.
+
+use crate::verbs::text;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use virt_hooks::cli::{Place, Property, Telling, VmCommand, Whom};
+use virt_hooks::{Failure, Streams, payload};
+use virt_hooks_agent::protocol::Parameters;
+use virt_hooks_contract::PayloadKind;
+
+/// An operation on a VM.
+pub(crate) struct Request<'a> {
+    /// Its name in the agent's interface.
+    pub(crate) method: &'static str,
+    /// Its name in reports.
+    pub(crate) verb: &'static str,
+    /// What people read once it is done, before the VM's name and after it.
+    pub(crate) done: (&'static str, &'static str),
+    pub(crate) parameters: Parameters,
+    pub(crate) whom: &'a Whom,
+    pub(crate) report: Option<&'a Place>,
+    pub(crate) diff: bool,
+}
+
+impl<'a> Request<'a> {
+    /// The operation of a command; `None` for one that only reads.
+    pub(crate) fn of(
+        command: &'a VmCommand,
+        limit: u64,
+        streams: &mut Streams<'_>,
+    ) -> Result<Option<Self>, Failure> {
+        let told = |telling: &Telling| Parameters {
+            timeout_ms: telling.timeout.map(milliseconds),
+            diff: telling.diff,
+            ..Parameters::default()
+        };
+        let about = |vm: &str, telling: &Telling| Parameters { vm: Some(vm.to_owned()), ..told(telling) };
+        let (method, verb, done, parameters, whom, telling) = match command {
+            VmCommand::Start(start) => {
+                let mut parameters = told(&start.telling);
+                parameters.paused = start.paused;
+                parameters.properties = properties(&start.property)?;
+                match (&start.xml, &start.name) {
+                    (Some(place), _) => parameters.xml = Some(xml(place, limit, streams)?),
+                    (None, Some(name)) => parameters.vm = Some(name.clone()),
+                    (None, None) => {
+                        return Err(Failure::usage("which VM? give its name, or its XML with --xml FILE"));
+                    }
+                }
+                ("Start", "start", ("started", " runs"), parameters, &start.whom, Some(&start.telling))
+            }
+            VmCommand::Create(create) => {
+                let parameters = Parameters {
+                    paused: create.paused,
+                    properties: properties(&create.property)?,
+                    xml: Some(xml(&create.xml, limit, streams)?),
+                    ..told(&create.telling)
+                };
+                ("Start", "create", ("started", " runs"), parameters, &create.whom, Some(&create.telling))
+            }
+            VmCommand::Pause(act) => (
+                "Pause",
+                "pause",
+                ("paused", ""),
+                about(&act.vm, &act.telling),
+                &act.whom,
+                Some(&act.telling),
+            ),
+            VmCommand::Cont(act) => (
+                "Cont",
+                "cont",
+                ("continued", ""),
+                about(&act.vm, &act.telling),
+                &act.whom,
+                Some(&act.telling),
+            ),
+            VmCommand::Destroy(act) => (
+                "Destroy",
+                "destroy",
+                ("destroyed", ""),
+                about(&act.vm, &act.telling),
+                &act.whom,
+                Some(&act.telling),
+            ),
+            VmCommand::Shutdown(act) => {
+                let mut parameters = about(&act.vm, &act.telling);
+                parameters.wait_ms = act.wait.map(milliseconds);
+                ("Shutdown", "shutdown", ("shut down", ""), parameters, &act.whom, Some(&act.telling))
+            }
+            VmCommand::Hibernate(act) => {
+                let mut parameters = about(&act.vm, &act.telling);
+                parameters.file = Some(absolute(&act.file)?);
+                ("Hibernate", "hibernate", ("saved", ""), parameters, &act.whom, Some(&act.telling))
+            }
+            VmCommand::Dehibernate(act) => {
+                let parameters = Parameters { file: Some(absolute(&act.file)?), ..told(&act.telling) };
+                (
+                    "Dehibernate",
+                    "dehibernate",
+                    ("restored", " runs"),
+                    parameters,
+                    &act.whom,
+                    Some(&act.telling),
+                )
+            }
+            VmCommand::RestoreSnapshot(act) => {
+                let parameters = Parameters { file: Some(absolute(&act.file)?), ..told(&act.telling) };
+                (
+                    "RestoreSnapshot",
+                    "restore-snapshot",
+                    ("restored", " runs"),
+                    parameters,
+                    &act.whom,
+                    Some(&act.telling),
+                )
+            }
+            VmCommand::Set(set) => {
+                let mut properties = properties(&set.property)?;
+                properties.extend(set.unset.iter().map(|name| (name.clone(), None)));
+                let parameters = Parameters {
+                    vm: Some(set.vm.clone()),
+                    device: set.device.clone(),
+                    properties,
+                    ..Parameters::default()
+                };
+                ("Set", "set", ("set", ""), parameters, &set.whom, None)
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(Self {
+            method,
+            verb,
+            done,
+            parameters,
+            whom,
+            report: telling.and_then(|t| t.report.as_ref()),
+            diff: telling.is_some_and(|t| t.diff),
+        }))
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The agent has another directory.
+fn absolute(file: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(file).map_err(|e| Failure::unusable(format!("find {}: {e}", file.display())))
+}
+
+fn xml(place: &Place, limit: u64, streams: &mut Streams<'_>) -> Result<String, Failure> {
+    let given = payload::read(place, &mut *streams.input, limit, PayloadKind::Xml, true)?;
+    String::from_utf8(given.bytes.bytes().to_vec())
+        .map_err(|_| Failure::unusable("the domain XML is not UTF-8: convert it with `iconv -t UTF-8`"))
+}
+
+fn properties(given: &[Property]) -> Result<std::collections::BTreeMap<String, Option<String>>, Failure> {
+    given.iter().map(|property| text(property).map(|(name, value)| (name, Some(value)))).collect()
+}

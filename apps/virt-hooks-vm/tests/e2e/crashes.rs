@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The agent and libvirt are killed at moments of all kinds: no VM is lost, no hook that completed runs again,
+//! and nothing stale is left.
+
+use crate::bed::{Bed, DESTROY, UUID, until};
+use crate::pausing::with_nic;
+use crate::{Result, tests};
+use rustix::process::{Pid, Signal, kill_process};
+use virt_hooks_testhost::GuestOptions;
+
+tests! {
+    Agent an_agent_killed_before_the_vm_runs_cleans_up_when_it_is_back,
+    Agent an_agent_killed_among_after_hooks_runs_the_others_when_it_is_back,
+    Agent an_agent_killed_in_a_pause_tells_of_it_when_it_is_back,
+    Agent an_agent_killed_in_a_destroy_ends_it_once,
+    Agent what_happened_without_the_agent_is_told_once,
+    Agent a_command_that_was_killed_is_cleaned_up_after_by_the_next,
+    Agent vms_that_were_there_before_the_agent_are_adopted,
+    Agent a_killed_libvirt_loses_no_vm,
+    Agent a_libvirt_killed_under_an_operation_is_found_out_about,
+    Agent a_vm_that_vanished_without_libvirt_is_told_once,
+    Agent an_agent_waits_for_a_libvirt_that_is_not_there,
+}
+
+const POINTS: [&str; 10] = [
+    "before_device_create",
+    "before_vm_start",
+    "after_vm_start",
+    "after_device_create",
+    "before_vm_pause",
+    "after_vm_pause",
+    "before_device_destroy",
+    "before_vm_destroy",
+    "after_vm_destroy",
+    "after_device_destroy",
+];
+
+/// A hook that says it is there, and ends once told to; it must not outlive the test.
+fn wait(bed: &Bed) -> String {
+    format!(
+        "cd '{}'; : >ready; n=0; until [ -e go ] || [ $n -gt 6000 ]; do sleep 0.02; n=$((n+1)); done",
+        bed.root().display()
+    )
+}
+
+fn records(bed: &Bed) -> usize {
+    std::fs::read_dir(bed.path("state/vms")).map_or(0, Iterator::count)
+}
+
+fn an_agent_killed_before_the_vm_runs_cleans_up_when_it_is_back() -> Result {
+    let bed = Bed::with_daemon()?;
+    bed.count(&POINTS)?;
+    bed.hook("before_vm_start", "95_wait", &wait(&bed))?;
+    let agent = bed.start_agent()?;
+    let xml = bed.file("early.xml", &bed.xml("early", with_nic()))?;
+    let mut starting = bed.begin(&["start", "--xml", &xml])?;
+    starting.wait_for(&bed, "ready")?;
+    agent.kill()?;
+    let done = starting.wait()?.expect(3);
+    assert!(done.error().contains("went away"), "{}", done.error());
+    bed.file("go", "")?;
+    let agent = bed.start_agent()?;
+    let seen = bed.wait_for_count(UUID, 6);
+    assert_eq!(
+        seen,
+        [
+            "before_device_create",
+            "before_vm_start",
+            "before_device_destroy",
+            "before_vm_destroy",
+            "after_vm_destroy",
+            "after_device_destroy"
+        ]
+    );
+    assert_eq!(bed.state("early")?, None);
+    until("the record goes", || records(&bed) == 0);
+    until("the launch flags go", || !bed.path("flags").join(UUID).exists());
+    agent.stop()?;
+    assert_eq!(bed.counted(UUID).len(), 6);
+    bed.tidy_payloads()?;
+    bed.finish()
+}
+
+fn an_agent_killed_among_after_hooks_runs_the_others_when_it_is_back() -> Result {
+    let bed = Bed::with_daemon()?;
+    bed.count(&POINTS)?;
+    let note = format!("echo \"first $vmId\" >>'{}'", bed.path("counted").display());
+    bed.hook("after_vm_start", "10_first", &note)?;
+    bed.hook("after_vm_start", "50_wait", &wait(&bed))?;
+    let agent = bed.start_agent()?;
+    let xml = bed.file("late.xml", &bed.xml("late", with_nic()))?;
+    let mut starting = bed.begin(&["start", "--xml", &xml])?;
+    starting.wait_for(&bed, "ready")?;
+    agent.kill()?;
+    starting.wait()?.expect(3);
+    bed.file("go", "")?;
+    let agent = bed.start_agent()?;
+    let seen = bed.wait_for_count(UUID, 5);
+    assert_eq!(
+        seen,
+        ["before_device_create", "before_vm_start", "first", "after_vm_start", "after_device_create"],
+        "the first is not run again"
+    );
+    assert_eq!(bed.state("late")?.as_deref(), Some("running"));
+    bed.vm(&["destroy", "late"])?.expect(0);
+    agent.stop()?;
+    assert_eq!(bed.counted(UUID)[5..], POINTS[6..]);
+    assert_eq!(records(&bed), 0);
+    bed.tidy_payloads()?;
+    bed.finish()
+}
+
+fn an_agent_killed_in_a_pause_tells_of_it_when_it_is_back() -> Result {
+    let bed = Bed::with_daemon()?;
+    let agent = bed.start_agent()?;
+    bed.vm(&["start", "--xml", &bed.plain("half")?])?.expect(0);
+    bed.count(&POINTS)?;
+    bed.hook("after_vm_pause", "10_wait", &wait(&bed))?;
+    let mut pausing = bed.begin(&["pause", "half"])?;
+    pausing.wait_for(&bed, "ready")?;
+    agent.kill()?;
+    pausing.wait()?.expect(3);
+    bed.file("go", "")?;
+    let agent = bed.start_agent()?;
+    assert_eq!(bed.wait_for_count(UUID, 2), ["before_vm_pause", "after_vm_pause"]);
+    agent.stop()?;
+    // And a third one has nothing to tell.
+    let agent = bed.start_agent()?;
+    bed.vm(&["destroy", "half"])?.expect(0);
+    agent.stop()?;
+    assert_eq!(bed.counted(UUID), ["before_vm_pause", "after_vm_pause", DESTROY[0], DESTROY[1]]);
+    bed.tidy_payloads()?;
+    bed.finish()
+}
+
+fn an_agent_killed_in_a_destroy_ends_it_once() -> Result {
+    let bed = Bed::with_daemon()?;
+    let agent = bed.start_agent()?;
+    let xml = bed.file("going.xml", &bed.xml("going", with_nic()))?;
+    bed.vm(&["start", "--xml", &xml])?.expect(0);
+    bed.count(&POINTS)?;
+    bed.hook("after_device_destroy", "10_wait", &wait(&bed))?;
+    let mut destroying = bed.begin(&["destroy", "going"])?;
+    destroying.wait_for(&bed, "ready")?;
+    agent.kill()?;
+    destroying.wait()?.expect(3);
+    bed.file("go", "")?;
+    let agent = bed.start_agent()?;
+    assert_eq!(bed.wait_for_count(UUID, 4), POINTS[6..]);
+    until("the record goes", || records(&bed) == 0);
+    agent.stop()?;
+    assert_eq!(bed.counted(UUID).len(), 4);
+    bed.tidy_payloads()?;
+    bed.finish()
+}
+
+fn what_happened_without_the_agent_is_told_once() -> Result {
+    const OTHER: &str = "7f0c2a3e-1111-4222-8333-444455556666";
+    let bed = Bed::with_daemon()?;
+    let agent = bed.start_agent()?;
+    bed.vm(&["start", "--xml", &bed.plain("gone")?])?.expect(0);
+    let options = GuestOptions { uuid: Some(OTHER.into()), ..Default::default() };
+    let xml = bed.file("other.xml", &bed.xml("other", options))?;
+    bed.vm(&["start", "--xml", &xml])?.expect(0);
+    bed.count(&POINTS)?;
+    bed.count(&["after_vm_cont"])?;
+    agent.kill()?;
+    let connection = bed.connect()?;
+    connection.lookup("gone")?.destroy()?;
+    let other = connection.lookup("other")?;
+    other.suspend()?;
+    let agent = bed.start_agent()?;
+    assert_eq!(bed.wait_for_count(UUID, 1), ["after_vm_destroy"]);
+    assert_eq!(bed.wait_for_count(OTHER, 1), ["after_vm_pause"]);
+    agent.stop()?;
+    other.resume()?;
+    let agent = bed.start_agent()?;
+    assert_eq!(bed.wait_for_count(OTHER, 2), ["after_vm_pause", "after_vm_cont"]);
+    other.destroy()?;
+    bed.wait_for_count(OTHER, 3);
+    agent.stop()?;
+    assert_eq!((bed.counted(UUID).len(), bed.counted(OTHER).len(), records(&bed)), (1, 3, 0));
+    drop((other, connection));
+    bed.finish()
+}
+
+fn a_command_that_was_killed_is_cleaned_up_after_by_the_next() -> Result {
+    let bed = Bed::with_daemon()?;
+    bed.count(&POINTS)?;
+    bed.hook("before_vm_start", "95_wait", &wait(&bed))?;
+    let xml = bed.plain("cut")?;
+    let mut starting = bed.begin(&["start", "--xml", &xml])?;
+    starting.wait_for(&bed, "ready")?;
+    starting.signal(Signal::KILL)?;
+    assert_eq!(starting.ended_by()?, Some(Signal::KILL.as_raw()));
+    bed.file("go", "")?;
+    assert_eq!(records(&bed), 1);
+    bed.vm(&["start", "--xml", &xml])?.expect(0);
+    bed.vm(&["destroy", "cut"])?.expect(0);
+    let seen = bed.counted(UUID);
+    assert_eq!(
+        seen,
+        [
+            "before_vm_start",
+            "before_vm_destroy",
+            "after_vm_destroy",
+            "before_vm_start",
+            "after_vm_start",
+            "before_vm_destroy",
+            "after_vm_destroy"
+        ]
+    );
+    assert_eq!(records(&bed), 0);
+    bed.tidy_payloads()?;
+    bed.finish()
+}
+
+fn vms_that_were_there_before_the_agent_are_adopted() -> Result {
+    let bed = Bed::with_daemon()?;
+    bed.vm(&["start", "--xml", &bed.plain("before")?])?.expect(0);
+    bed.count(&POINTS)?;
+    let agent = bed.start_agent()?;
+    assert_eq!(records(&bed), 1);
+    bed.connect()?.lookup("before")?.destroy()?;
+    assert_eq!(bed.wait_for_count(UUID, 1), ["after_vm_destroy"], "and no start was told");
+    agent.stop()?;
+    assert_eq!(records(&bed), 0);
+    bed.finish()
+}
+
+fn a_killed_libvirt_loses_no_vm() -> Result {
+    let mut bed = Bed::with_daemon()?;
+    let agent = bed.start_agent()?;
+    bed.vm(&["start", "--xml", &bed.plain("stays")?])?.expect(0);
+    bed.count(&POINTS)?;
+    bed.kill_daemon()?;
+    until("the agent says so", || bed.vm(&["list"]).is_ok_and(|done| done.stderr.contains("libvirt")));
+    let done = bed.vm(&["pause", "stays"])?.expect(3);
+    assert!(done.error().contains("libvirt"), "{}", done.error());
+    bed.start_daemon()?;
+    bed.wait_for_state("stays", "running");
+    bed.vm(&["pause", "stays"])?.expect(0);
+    bed.vm(&["destroy", "stays"])?.expect(0);
+    agent.stop()?;
+    assert_eq!(bed.counted(UUID), ["before_vm_pause", "after_vm_pause", DESTROY[0], DESTROY[1]]);
+    bed.finish()
+}
+
+fn a_libvirt_killed_under_an_operation_is_found_out_about() -> Result {
+    let mut bed = Bed::with_daemon()?;
+    let agent = bed.start_agent()?;
+    bed.vm(&["start", "--xml", &bed.plain("under")?])?.expect(0);
+    bed.count(&POINTS)?;
+    bed.hook("before_vm_pause", "95_wait", &wait(&bed))?;
+    let mut pausing = bed.begin(&["pause", "under"])?;
+    pausing.wait_for(&bed, "ready")?;
+    bed.kill_daemon()?;
+    bed.file("go", "")?;
+    let done = pausing.wait()?.expect(3);
+    assert!(
+        done.error().contains("pause VM under") || done.error().contains("read the state"),
+        "{}",
+        done.error()
+    );
+    bed.start_daemon()?;
+    bed.wait_for_state("under", "running");
+    // It was not paused, and can be.
+    bed.vm(&["pause", "under"])?.expect(0);
+    bed.vm(&["destroy", "under"])?.expect(0);
+    agent.stop()?;
+    assert_eq!(
+        bed.counted(UUID),
+        ["before_vm_pause", "before_vm_pause", "after_vm_pause", DESTROY[0], DESTROY[1]]
+    );
+    assert_eq!(records(&bed), 0);
+    bed.finish()
+}
+
+fn a_vm_that_vanished_without_libvirt_is_told_once() -> Result {
+    let mut bed = Bed::with_daemon()?;
+    let agent = bed.start_agent()?;
+    bed.vm(&["start", "--xml", &bed.plain("vanishes")?])?.expect(0);
+    bed.count(&POINTS)?;
+    bed.kill_daemon()?;
+    let qemu = bed.process("vanishes").expect("QEMU runs");
+    kill_process(Pid::from_raw(qemu.pid).unwrap(), Signal::KILL)?;
+    until("it is gone", || bed.process("vanishes").is_none());
+    bed.start_daemon()?;
+    assert_eq!(bed.wait_for_count(UUID, 1), ["after_vm_destroy"]);
+    until("the record goes", || records(&bed) == 0);
+    agent.stop()?;
+    assert_eq!(bed.counted(UUID).len(), 1);
+    bed.finish()
+}
+
+fn an_agent_waits_for_a_libvirt_that_is_not_there() -> Result {
+    let mut bed = Bed::with_daemon()?;
+    bed.stop_daemon()?;
+    let agent = bed.begin_agent()?;
+    until("it listens", || bed.has_agent());
+    let done = bed.vm(&["list"])?.expect(3);
+    assert!(done.error().contains("libvirt does not answer just now"), "{}", done.error());
+    bed.start_daemon()?;
+    until("it is connected", || bed.vm(&["list"]).is_ok_and(|done| done.stdout.contains("no VMs")));
+    let said = agent.stop()?;
+    assert_eq!(said.matches("trying again until it works").count(), 1, "{said}");
+    bed.finish()
+}

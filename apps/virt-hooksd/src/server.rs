@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Connections: who calls, what is asked, and the end of it all.
+
+use crate::access::Access;
+use crate::log::Log;
+use crate::operations;
+use rustix::event::{PollFd, PollFlags, poll};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::io::{self, PipeWriter};
+use std::os::fd::BorrowedFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+use virt_hooks::Failure;
+use virt_hooks_agent::Agent;
+use virt_hooks_agent::protocol::{Call, DESCRIPTION, INTERFACE, Reply};
+use virt_hooks_agent::varlink::{Messages, send};
+
+const SERVICE: &str = "org.varlink.service";
+/// The interface every varlink service has.
+const SERVICE_DESCRIPTION: &str = "# The Varlink Service Interface is provided by every varlink service.\n\
+    interface org.varlink.service\n\n\
+    method GetInfo() -> (vendor: string, product: string, version: string, url: string, interfaces: []string)\n\n\
+    method GetInterfaceDescription(interface: string) -> (description: string)\n\n\
+    error InterfaceNotFound (interface: string)\n\n\
+    error MethodNotFound (method: string)\n\n\
+    error MethodNotImplemented (method: string)\n\n\
+    error InvalidParameter (parameter: string)\n\n\
+    error PermissionDenied ()\n";
+/// How many may be connected at once: each has a thread.
+const CONNECTIONS: usize = 512;
+
+/// Serves calls.
+pub(crate) struct Server {
+    pub(crate) agent: Arc<Agent>,
+    access: Access,
+    pub(crate) log: Arc<Log>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    connections: usize,
+    /// Calls that are being worked on.
+    calls: usize,
+    /// What ends an operation that a client named; dropping it makes the other end readable.
+    cancels: HashMap<String, PipeWriter>,
+}
+
+impl Server {
+    pub(crate) fn new(agent: Arc<Agent>, access: Access, log: Arc<Log>) -> Arc<Self> {
+        Arc::new(Self { agent, access, log, state: Mutex::default(), changed: Condvar::new() })
+    }
+
+    /// Takes connections until `stop` becomes readable.
+    pub(crate) fn serve(
+        self: &Arc<Self>,
+        listener: &UnixListener,
+        stop: BorrowedFd<'_>,
+    ) -> Result<(), Failure> {
+        let failed = |e: io::Error| Failure::unusable(format!("wait for connections: {e}"));
+        listener.set_nonblocking(true).map_err(failed)?;
+        loop {
+            let mut fds =
+                [PollFd::new(listener, PollFlags::IN), PollFd::from_borrowed_fd(stop, PollFlags::IN)];
+            match poll(&mut fds, None) {
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(e) => return Err(failed(e.into())),
+                Ok(_) => {}
+            }
+            if !fds[1].revents().is_empty() {
+                return Ok(());
+            }
+            match listener.accept() {
+                Ok((stream, _)) => self.take(stream),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(e) => {
+                    // Out of descriptors, most likely: those who are connected will leave some.
+                    self.log.line(&format!("accept a connection: {e}"));
+                    thread::sleep(Duration::from_millis(100));
+                }
+            }
+        }
+    }
+
+    fn take(self: &Arc<Self>, stream: UnixStream) {
+        let allowed = self.access.allows(&stream);
+        if !allowed || self.state().connections >= CONNECTIONS {
+            let name =
+                if allowed { format!("{INTERFACE}.Failed") } else { format!("{SERVICE}.PermissionDenied") };
+            let text = if allowed {
+                "too many connections"
+            } else {
+                "only root and members of the agent's group may"
+            };
+            let _ = send(&mut &stream, &refusal(&name, json!({"message": text, "events": []})));
+            return;
+        }
+        self.state().connections += 1;
+        let server = self.clone();
+        let work = move || {
+            // Not to inherit the listener's.
+            let served = stream.set_nonblocking(false).and_then(|()| server.converse(&stream));
+            // Who breaks off, or speaks something else, is told nothing and kept no longer.
+            drop(served);
+            server.state().connections -= 1;
+        };
+        if let Err(e) = thread::Builder::new().name("connection".to_owned()).spawn(work) {
+            self.state().connections -= 1;
+            self.log.line(&format!("start a thread for a connection: {e}"));
+        }
+    }
+
+    fn converse(&self, stream: &UnixStream) -> io::Result<()> {
+        let mut messages = Messages::new(stream);
+        while let Some(call) = messages.receive::<Call>()? {
+            self.state().calls += 1;
+            let more = call.more;
+            let quiet = call.oneway;
+            let mut to = stream;
+            let reply = self.answer(&call, &mut |part| {
+                // The operation goes on without who asked for it.
+                if more && !quiet {
+                    let _ = send(&mut to, &Reply { parameters: part, continues: true, error: None });
+                }
+            });
+            let sent = if quiet { Ok(()) } else { send(&mut { stream }, &reply) };
+            self.state().calls -= 1;
+            self.changed.notify_all();
+            sent?;
+        }
+        Ok(())
+    }
+
+    fn answer(&self, call: &Call, part: &mut dyn FnMut(Value)) -> Reply {
+        let text = |name: &str| call.parameters[name].as_str().unwrap_or_default().to_owned();
+        let Some((interface, method)) = call.method.rsplit_once('.') else {
+            return refusal(&format!("{SERVICE}.InterfaceNotFound"), json!({"interface": call.method}));
+        };
+        match (interface, method) {
+            (SERVICE, "GetInfo") => fine(json!({
+                "vendor": "virt-hooks",
+                "product": "virt-hooksd",
+                "version": env!("CARGO_PKG_VERSION"),
+                "url": env!("CARGO_PKG_REPOSITORY"),
+                "interfaces": [SERVICE, INTERFACE],
+            })),
+            (SERVICE, "GetInterfaceDescription") => match text("interface").as_str() {
+                SERVICE => fine(json!({"description": SERVICE_DESCRIPTION})),
+                INTERFACE => fine(json!({"description": DESCRIPTION})),
+                other => refusal(&format!("{SERVICE}.InterfaceNotFound"), json!({"interface": other})),
+            },
+            (INTERFACE, "Cancel") => {
+                self.state().cancels.remove(&text("operation"));
+                fine(json!({}))
+            }
+            (INTERFACE, method) => operations::run(self, method, call, part),
+            (SERVICE, _) => refusal(&format!("{SERVICE}.MethodNotFound"), json!({"method": call.method})),
+            _ => refusal(&format!("{SERVICE}.InterfaceNotFound"), json!({"interface": interface})),
+        }
+    }
+
+    /// Lets an operation be cancelled by its name, as long as the value lives.
+    pub(crate) fn cancellable(&self, name: &str) -> io::Result<(io::PipeReader, Cancellable<'_>)> {
+        let (reader, writer) = io::pipe()?;
+        self.state().cancels.insert(name.to_owned(), writer);
+        Ok((reader, Cancellable { server: self, name: name.to_owned() }))
+    }
+
+    /// Waits until what is under way is done, for at most `limit`; says whether it is.
+    pub(crate) fn stop(&self, limit: Duration) -> bool {
+        let begun = Instant::now();
+        let busy = |state: &mut State| state.calls > 0;
+        let fired = self.agent.stop(limit);
+        let left = limit.saturating_sub(begun.elapsed());
+        let (state, _) =
+            self.changed.wait_timeout_while(self.state(), left, busy).unwrap_or_else(PoisonError::into_inner);
+        fired && state.calls == 0
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Each change is one step.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An operation that can be cancelled by its name.
+pub(crate) struct Cancellable<'a> {
+    server: &'a Server,
+    name: String,
+}
+
+impl Drop for Cancellable<'_> {
+    fn drop(&mut self) {
+        self.server.state().cancels.remove(&self.name);
+    }
+}
+
+/// An answer.
+pub(crate) fn fine(parameters: Value) -> Reply {
+    Reply { parameters, ..Reply::default() }
+}
+
+/// An error.
+pub(crate) fn refusal(name: &str, parameters: Value) -> Reply {
+    Reply { parameters, continues: false, error: Some(name.to_owned()) }
+}

@@ -1,0 +1,462 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The agent: a driver that is there all the time.
+//!
+//! # Theory of operation
+//!
+//! * One libvirt connection. A thread reads what libvirt tells and gives it to the VM's desk; it runs no hook
+//!   and makes no call that waits for a VM. libvirt's own event thread only fills the channel.
+//! * After-points that no operation claims are fired by a thread of their own, in turn with the others of that
+//!   VM: VMs never wait for each other (C09).
+//! * Operations run on their callers' threads, in the order they came for each VM, by the same functions of
+//!   [`Driver`] that work without an agent.
+//! * After a start of this process, and after each loss of the connection, every VM on record is compared with
+//!   libvirt, and hooks are told what they missed.
+
+use crate::desk::{Desk, Due};
+use crate::desks::Desks;
+use crate::driver::Driver;
+use crate::error::Error;
+use crate::life::{After, Life, Phase, Step};
+use crate::occasion::Occasion;
+use crate::presence::Presence;
+use crate::record::Record;
+use crate::scene::Noting;
+use std::collections::HashSet;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::Duration;
+use virt_hooks_contract::Report;
+use virt_hooks_engine::Host;
+use virt_hooks_engine::Machine;
+use virt_hooks_engine::Watch;
+use virt_hooks_libvirt::{Connection, Event, Lifecycle, StopReason, Subscription};
+
+/// How long to wait before libvirt is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+/// How long an operation waits for libvirt to come back.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How often what was left behind is looked for.
+const TIDY: Duration = Duration::from_secs(60);
+
+/// What an agent has to say beside the answers to its operations.
+pub trait Chronicler: Send + Sync {
+    /// Events were fired that no operation asked for.
+    fn fired(&self, reports: &[Report]);
+    /// Something went wrong, or is worth a line in the log.
+    fn say(&self, line: &str);
+}
+
+/// Looks after the VMs of one libvirt.
+pub struct Agent {
+    uri: Option<String>,
+    state: Mutex<State>,
+    changed: Condvar,
+    chronicler: Box<dyn Chronicler>,
+    /// Until [`Agent::leave`].
+    presence: Mutex<Option<Presence>>,
+}
+
+struct State {
+    /// Until libvirt was reached for the first time.
+    host: Option<Host>,
+    driver: Option<Arc<Driver>>,
+    /// Whether the connection of `driver` is worth a try.
+    connected: bool,
+    stopping: bool,
+    /// Threads that fire after-points.
+    busy: usize,
+}
+
+impl Agent {
+    /// Begins. libvirt need not be there yet: it is tried until it is.
+    ///
+    /// # Errors
+    /// Another agent has this run directory, or the system gives no thread.
+    pub fn start(uri: Option<&str>, host: Host, chronicler: Box<dyn Chronicler>) -> Result<Arc<Self>, Error> {
+        let run_dir = host.settings.run_dir.clone();
+        let presence = Presence::take(&run_dir)?;
+        virt_hooks_engine::sweep_locks(&run_dir);
+        let agent = Arc::new(Self {
+            uri: uri.map(str::to_owned),
+            state: Mutex::new(State {
+                host: Some(host),
+                driver: None,
+                connected: false,
+                stopping: false,
+                busy: 0,
+            }),
+            changed: Condvar::new(),
+            chronicler,
+            presence: Mutex::new(Some(presence)),
+        });
+        let thread = |source| Error::File { doing: "start a thread for", path: run_dir.clone(), source };
+        let (events, tidy) = (agent.clone(), agent.clone());
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            thread::Builder::new().name(name.to_owned()).spawn(run).map(drop).map_err(thread)
+        };
+        spawn("events", Box::new(move || events.run()))?;
+        spawn("tidy", Box::new(move || tidy.tidy()))?;
+        Ok(agent)
+    }
+
+    /// The driver, over the connection there is now.
+    ///
+    /// # Errors
+    /// libvirt is not there, or the agent is about to end.
+    pub fn driver(&self) -> Result<Arc<Driver>, Error> {
+        // One that was just restarted is there again in a moment, and so are we.
+        self.wait_until_ready(PATIENCE);
+        let state = self.state();
+        if state.stopping {
+            return Err(Error::Stopping);
+        }
+        match &state.driver {
+            Some(driver) if state.connected => Ok(driver.clone()),
+            _ => Err(Error::Away),
+        }
+    }
+
+    /// Waits until libvirt was reached and every VM was looked at, or until `limit`; says which.
+    pub fn wait_until_ready(&self, limit: Duration) -> bool {
+        let state = self.state();
+        let waiting = |state: &mut State| !state.connected && !state.stopping;
+        let (state, _) =
+            self.changed.wait_timeout_while(state, limit, waiting).unwrap_or_else(PoisonError::into_inner);
+        state.connected
+    }
+
+    /// Makes room for another agent. For the very end: threads of this one may still run.
+    pub fn leave(&self) {
+        drop(self.presence.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// Takes no more, and waits until the after-points under way are done, for at most `limit`. Says whether
+    /// they are.
+    pub fn stop(&self, limit: Duration) -> bool {
+        let mut state = self.state();
+        state.stopping = true;
+        self.changed.notify_all();
+        let busy = |state: &mut State| state.busy > 0;
+        let (state, _) =
+            self.changed.wait_timeout_while(state, limit, busy).unwrap_or_else(PoisonError::into_inner);
+        state.busy == 0
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Each change is one step.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stopping(&self) -> bool {
+        self.state().stopping
+    }
+
+    /// Waits, unless the agent is to end; says whether it is.
+    fn rest(&self, time: Duration) -> bool {
+        let running = |state: &mut State| !state.stopping;
+        let (state, _) = self
+            .changed
+            .wait_timeout_while(self.state(), time, running)
+            .unwrap_or_else(PoisonError::into_inner);
+        state.stopping
+    }
+
+    /// Connects, looks at what was missed, passes on what is told, and begins again once the connection is lost.
+    fn run(self: Arc<Self>) {
+        let mut said = String::new();
+        while !self.stopping() {
+            match self.connect() {
+                Ok((driver, events)) => {
+                    said.clear();
+                    self.chronicler.say(&format!("connected to {}", driver.connection.uri()));
+                    self.listen(&driver, &events);
+                    if !self.stopping() {
+                        self.chronicler.say("the connection to libvirt is lost");
+                    }
+                    self.state().connected = false;
+                }
+                Err(error) => {
+                    let line = error.to_string();
+                    // Once, not every second.
+                    if line != said {
+                        self.chronicler.say(&format!("{line}; trying again until it works"));
+                        said = line;
+                    }
+                    if self.rest(RETRY) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn listen(self: &Arc<Self>, driver: &Arc<Driver>, events: &Subscription) {
+        let Some(desks) = &driver.desks else { return };
+        while !self.stopping() {
+            self.look_again(driver);
+            match events.recv_timeout(RETRY) {
+                Ok(Event::Lifecycle(event)) => {
+                    if let Lifecycle::Stopped(reason) = event.lifecycle {
+                        note_end(desks, &event.uuid, reason);
+                    }
+                    desks.of(&event.uuid).event(event.lifecycle);
+                }
+                Ok(Event::Closed(_)) | Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return,
+                Ok(_) | Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+
+    /// A driver over a new connection, with every VM looked at.
+    fn connect(self: &Arc<Self>) -> Result<(Arc<Driver>, Subscription), Error> {
+        let connection = Connection::open(self.uri.as_deref()).map_err(Error::Unreachable)?;
+        let driver = Arc::new(self.driver_over(connection)?);
+        if let Some(presence) = &*self.presence.lock().unwrap_or_else(PoisonError::into_inner) {
+            presence.serves(driver.connection.uri())?;
+        }
+        // What runs before we listen was there; what comes after was begun while we began.
+        let there: HashSet<String> = driver.running()?.into_iter().collect();
+        let events = driver.connection.lifecycle_events().map_err(Error::Unreachable)?;
+        self.look(&driver, &there)?;
+        let mut state = self.state();
+        state.driver = Some(driver.clone());
+        state.connected = true;
+        self.changed.notify_all();
+        Ok((driver, events))
+    }
+
+    fn driver_over(self: &Arc<Self>, connection: Connection) -> Result<Driver, Error> {
+        let mut state = self.state();
+        if let Some(driver) = &state.driver {
+            return Ok(driver.over(connection));
+        }
+        let host = state.host.take().ok_or(Error::Stopping)?;
+        let weak = Arc::downgrade(self);
+        let desks =
+            Desks::new(connection.uri(), Arc::new(move |desk: &Arc<Desk>, due| observe(&weak, desk, due)));
+        let driver = Driver::of_agent(connection, host, desks);
+        state.driver = Some(Arc::new(driver.over(driver.connection.clone())));
+        Ok(driver)
+    }
+
+    /// Compares all VMs with their records, before the first event is passed on: what events tell of that time
+    /// again changes nothing.
+    fn look(self: &Arc<Self>, driver: &Arc<Driver>, there: &HashSet<String>) -> Result<(), Error> {
+        let Some(desks) = &driver.desks else { return Ok(()) };
+        // A daemon that was just started takes up running VMs in the background.
+        thread::scope(|scope| {
+            for uuid in there {
+                scope.spawn(|| driver.connection.lookup(uuid).map(|domain| domain.settle()));
+            }
+        });
+        let mut known: HashSet<String> = HashSet::new();
+        for record in driver.records.all() {
+            known.insert(record.uuid.clone());
+            let desk = desks.of(&record.uuid);
+            // What an operation is at is its own to end.
+            if !desk.attended() {
+                self.look_at(driver, &desk, record)?;
+            }
+        }
+        for uuid in driver.running()?.into_iter().filter(|uuid| !known.contains(uuid)) {
+            let (found, Some(machine)) = driver.found(&uuid)? else { continue };
+            let desk = desks.of(&uuid);
+            // Somebody's VM: from now on it is ours to look after. One that was not there before we listened was
+            // started just now, perhaps before events came.
+            let before = if there.contains(&uuid) { Phase::Down } else { Phase::Starting };
+            let mut life = Life::resumed(driver.connection.uri(), before);
+            let afters = life.step(Step::Found(found));
+            if afters.is_empty() {
+                driver.adopt(&machine, life.phase())?;
+            }
+            desk.reset(life);
+            afters.into_iter().for_each(|after| desk.leave(desk.due(after)));
+        }
+        Ok(())
+    }
+
+    /// Compares one VM with its record; what follows is fired by a thread of its own.
+    fn look_at(
+        self: &Arc<Self>,
+        driver: &Arc<Driver>,
+        desk: &Arc<Desk>,
+        record: Record,
+    ) -> Result<(), Error> {
+        let assessed = driver.assess(&record)?;
+        desk.reset(assessed.life.clone());
+        let turns: Vec<Due> = assessed.afters.iter().map(|after| desk.due(*after)).collect();
+        let operation = desk.operations.turn();
+        let (agent, driver, desk) = (self.clone(), driver.clone(), desk.clone());
+        self.in_background(move || {
+            operation.wait();
+            turns.iter().for_each(Due::wait);
+            let mut reports = Vec::new();
+            let mut watch = Complaining { agent: &agent };
+            if let Err(error) = driver.catch_up(&record, assessed, &mut watch, &mut reports) {
+                agent.chronicler.say(&format!("VM {}: {error}", record.name));
+            }
+            agent.chronicler.fired(&reports);
+            drop((turns, operation, desk));
+        });
+        Ok(())
+    }
+
+    /// Looks at VMs whose operation ended without knowing how.
+    fn look_again(self: &Arc<Self>, driver: &Arc<Driver>) {
+        let Some(desks) = &driver.desks else { return };
+        for desk in desks.unsettled() {
+            if desk.attended() {
+                continue;
+            }
+            let Some(record) = driver.records.load(&desk.uuid) else {
+                desk.settled();
+                continue;
+            };
+            match self.look_at(driver, &desk, record) {
+                Ok(()) => desk.settled(),
+                // After the next connection.
+                Err(error) => self.chronicler.say(&error.to_string()),
+            }
+        }
+    }
+
+    fn in_background(self: &Arc<Self>, work: impl FnOnce() + Send + 'static) {
+        self.state().busy += 1;
+        let agent = self.clone();
+        let done = move || {
+            work();
+            agent.state().busy -= 1;
+            agent.changed.notify_all();
+        };
+        if let Err(error) = thread::Builder::new().name("after-points".to_owned()).spawn(done) {
+            self.state().busy -= 1;
+            self.chronicler.say(&format!("start a thread for after-points: {error}: they are not fired"));
+        }
+    }
+
+    /// Removes what killed processes left, and forgets VMs that are gone.
+    fn tidy(self: Arc<Self>) {
+        while !self.rest(TIDY) {
+            let driver = self.state().driver.clone();
+            if let Some(driver) = driver {
+                driver.engine.remove_stale();
+                if let Some(desks) = &driver.desks {
+                    desks.tidy();
+                }
+            }
+        }
+    }
+
+    /// Fires after-points that no operation claimed.
+    fn observed(&self, driver: &Driver, desk: &Arc<Desk>, due: &Due) -> Result<(), Error> {
+        due.wait();
+        let record = driver.records.load(&desk.uuid);
+        let live = driver.found(&desk.uuid).ok().and_then(|(_, machine)| machine);
+        let known = || record.as_ref().and_then(|r| Machine::read(r.xml.as_bytes()).ok());
+        let gone = matches!(due.after, After::Destroy { .. } | After::Hibernate | After::MigrateSource);
+        // Of a VM that is gone the last that was known; a life after it is another's.
+        let machine = if gone { known().or(live) } else { live.or_else(known) };
+        let Some(machine) = machine else {
+            // It came and went faster than anybody could look.
+            self.chronicler.say(&format!(
+                "VM {}: gone before its XML was read: {:?} was not fired",
+                desk.uuid, due.after
+            ));
+            driver.records.remove(&desk.uuid);
+            return Ok(());
+        };
+        let before = record.map_or(Phase::Starting, |record| record.phase);
+        let before = if due.after == After::Hibernate { Phase::Saving } else { before };
+        let notes =
+            driver.records.begin((&machine.vm.id, machine.name()), "observe", before, machine.xml())?;
+        let mut reports = Vec::new();
+        let mut watch = Complaining { agent: self };
+        let mut noting = Noting::new(&mut watch, notes.clone());
+        let mut occasion = Occasion {
+            driver,
+            operation: "look after VM",
+            reason: reason(due.after),
+            vm: machine.vm.clone(),
+            launch_flags: None,
+            timeout: None,
+            cancel: None,
+            untouched: "",
+            with_diff: false,
+            reports: &mut reports,
+            watch: &mut noting,
+        };
+        occasion.fire_after(due.after, &machine, None);
+        let after = match due.after {
+            After::Pause(_) => Phase::Paused,
+            // The destroy points follow.
+            After::Hibernate | After::MigrateSource => Phase::Saving,
+            After::Destroy { .. } => Phase::Down,
+            After::Cont => Phase::Up,
+            _ => match desk.phase() {
+                Phase::Down | Phase::GoingDown | Phase::Starting => Phase::Up,
+                phase => phase,
+            },
+        };
+        notes.end(after, true);
+        self.chronicler.fired(&reports);
+        Ok(())
+    }
+}
+
+/// Why an event by others was fired, for its hooks.
+fn reason(after: After) -> &'static str {
+    match after {
+        After::Start => "started-by-others",
+        After::Dehibernate { .. } => "restored-by-others",
+        After::Cont => "cont",
+        After::Pause(reason) | After::Destroy { reason, .. } => reason,
+        After::Hibernate => "hibernate",
+        After::MigrateSource | After::MigrateDestination => "migrate",
+    }
+}
+
+fn note_end(desks: &Desks, uuid: &str, reason: StopReason) {
+    let went = desks.of(uuid).phase();
+    if went != Phase::Down && !desks.of(uuid).attended() {
+        desks.note_end(uuid, reason.name());
+    }
+}
+
+fn observe(agent: &Weak<Agent>, desk: &Arc<Desk>, due: Due) {
+    let Some(agent) = agent.upgrade() else { return };
+    let Some(driver) = agent.state().driver.clone() else { return };
+    let (this, desk) = (agent.clone(), desk.clone());
+    agent.in_background(move || {
+        if let Err(error) = this.observed(&driver, &desk, &due) {
+            this.chronicler.say(&format!("VM {}: {error}", desk.uuid));
+        }
+    });
+}
+
+/// Wants to know what is worth a line in the log.
+struct Complaining<'a> {
+    agent: &'a Agent,
+}
+
+impl virt_hooks_engine::Observer for Complaining<'_> {}
+
+impl Watch for Complaining<'_> {
+    fn warning(&mut self, text: &str) {
+        self.agent.chronicler.say(text);
+    }
+
+    fn outcome(&mut self, outcome: &virt_hooks_engine::Outcome) {
+        let error = outcome.error_text();
+        if !error.is_empty() {
+            self.agent.chronicler.say(&format!("{}: {error}", outcome.point));
+        }
+    }
+}
+
+impl Driver {
+    /// The UUIDs of the VMs that run.
+    fn running(&self) -> Result<Vec<String>, Error> {
+        let all = self.connection.list().map_err(Error::Unreachable)?;
+        Ok(all.into_iter().filter(|vm| vm.id.is_some()).map(|vm| vm.uuid).collect())
+    }
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+//! An operation by its name: what the agent's socket and the command have in common.
+
+use crate::destroy::DestroyRequest;
+use crate::driver::Driver;
+use crate::error::Error;
+use crate::pause::{Served, VmRequest};
+use crate::protocol::Parameters;
+use crate::restore::RestoreRequest;
+use crate::set::SetRequest;
+use crate::start::{Source, StartRequest};
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+use virt_hooks_contract::Report;
+use virt_hooks_engine::Watch;
+
+/// How long a guest may take to shut down, where nobody says.
+const SHUTDOWN: Duration = Duration::from_secs(30);
+
+/// The operations that change a VM.
+pub const OPERATIONS: [&str; 9] =
+    ["Start", "Pause", "Cont", "Hibernate", "Dehibernate", "RestoreSnapshot", "Destroy", "Shutdown", "Set"];
+
+impl Driver {
+    /// Does the operation that is called `method` in `io.virthooks.Agent`.
+    ///
+    /// # Errors
+    /// Those of the operation; there is none of that name; a parameter is missing.
+    pub fn perform(
+        &self,
+        method: &str,
+        p: &Parameters,
+        cancel: Option<BorrowedFd<'_>>,
+        watch: &mut dyn Watch,
+        reports: &mut Vec<Report>,
+    ) -> Result<Served, Error> {
+        let vm = || p.vm.as_deref().ok_or(Error::Missing("vm"));
+        let file = || p.file.as_deref().ok_or(Error::Missing("file"));
+        let timeout = p.timeout_ms.map(Duration::from_millis);
+        let with_diff = p.diff;
+        let request = || Ok::<_, Error>(VmRequest { vm: vm()?, timeout, with_diff, cancel });
+        match method {
+            "Start" => {
+                let source = match &p.xml {
+                    Some(xml) => Source::Xml(xml.clone().into_bytes()),
+                    None => Source::Stored(vm()?.to_owned()),
+                };
+                let given = p.properties.iter();
+                let properties = given.filter_map(|(n, v)| Some((n.clone(), v.clone()?))).collect();
+                let request =
+                    StartRequest { source, properties, paused: p.paused, timeout, with_diff, cancel };
+                let started = self.start(&request, watch, reports)?;
+                Ok(Served { name: started.name, uuid: started.uuid })
+            }
+            "Pause" => self.pause(&request()?, watch, reports),
+            "Cont" => self.cont(&request()?, watch, reports),
+            "Hibernate" => self.hibernate(&request()?, file()?, watch, reports),
+            "Shutdown" => {
+                let wait = p.wait_ms.map_or(SHUTDOWN, Duration::from_millis);
+                self.shutdown(&request()?, wait, watch, reports)
+            }
+            "Destroy" => {
+                self.destroy(&DestroyRequest { vm: vm()?, with_diff, timeout, cancel }, watch, reports)
+            }
+            "Set" => {
+                let properties = p.properties.clone().into_iter().collect();
+                self.set(&SetRequest { vm: vm()?, device: p.device.as_deref(), properties }, watch)
+            }
+            "Dehibernate" | "RestoreSnapshot" => {
+                let from_snapshot = method == "RestoreSnapshot";
+                let request = RestoreRequest { file: file()?, from_snapshot, timeout, with_diff, cancel };
+                self.restore(&request, watch, reports)
+            }
+            _ => Err(Error::Missing("method")),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What an agent is asked over its socket, and what it answers: the types behind `io.virthooks.Agent.varlink`.
+//!
+//! The protocol is varlink (<https://varlink.org>), one of those `systemd` itself speaks: JSON objects with a NUL
+//! after each, over a Unix socket. Unlike JSON-RPC 2.0 it has a form for answers that come in parts, which
+//! progress is, and for asking a service what it can do; `varlinkctl` and other clients exist, and a shell can
+//! do without:
+//!
+//! ```sh
+//! varlinkctl call --more /run/virt-hooks/agent.sock io.virthooks.Agent.Pause '{"vm":"web1"}'
+//! printf '{"method":"io.virthooks.Agent.Pause","parameters":{"vm":"web1"}}\0' |
+//!     nc -N -U /run/virt-hooks/agent.sock
+//! ```
+
+use crate::telling::Progress;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use virt_hooks_contract::Report;
+
+/// The name of the interface.
+pub const INTERFACE: &str = "io.virthooks.Agent";
+/// Its description, as `varlinkctl introspect` shows it.
+pub const DESCRIPTION: &str = include_str!("io.virthooks.Agent.varlink");
+
+/// A call.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Call {
+    /// Interface and method.
+    pub method: String,
+    /// What the method takes.
+    #[serde(default)]
+    pub parameters: Value,
+    /// Whether answers may come in parts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
+    /// Whether no answer is wanted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub oneway: bool,
+}
+
+/// An answer, or a part of one.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Reply {
+    /// What there is to say.
+    #[serde(default)]
+    pub parameters: Value,
+    /// Whether more follows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub continues: bool,
+    /// The error, by its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// The parameters of all operations on a VM; each takes those that are about it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// The VM, by name or UUID.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vm: Option<String>,
+    /// Domain XML, in place of a stored VM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub xml: Option<String>,
+    /// The file of a saved VM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+    /// Custom properties; null removes one, where that is possible.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub properties: BTreeMap<String, Option<String>>,
+    /// The alias of a device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// Start with processors standing still.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
+    /// The deadline of each hook.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// How long a guest may take to shut down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_ms: Option<u64>,
+    /// Whether records hold what each hook changed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub diff: bool,
+    /// A name for this call, by which another can cancel it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
+}
+
+/// What comes of an operation: parts with progress, then one with the end.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Answer {
+    /// How it goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+    /// The VM's name, at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The VM's UUID, at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<String>,
+    /// The records of all events, at the end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<Report>,
+}
+
+/// Why an operation did not happen.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Failed {
+    /// One line, with the hooks' own words where they vetoed.
+    pub message: String,
+    /// What to do next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// The records of the events until then.
+    #[serde(default)]
+    pub events: Vec<Report>,
+}
+
+/// The names of the errors, after the interface's.
+pub mod error {
+    /// A hook vetoed.
+    pub const VETOED: &str = "Vetoed";
+    /// libvirt refused.
+    pub const REFUSED: &str = "Refused";
+    /// What was given or found cannot be used.
+    pub const FAILED: &str = "Failed";
+}
