@@ -74,18 +74,20 @@ pub struct Config {
 
 /// Settings of the agent.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AgentConfig {
-    /// Where it listens, and where the command looks for it.
+    /// Where it listens, and where the command looks for it. Left out: `/run/virt-hooks/agent.sock`.
     pub socket: Option<PathBuf>,
-    /// The mode of the socket, in octal, such as `"0660"`.
+    /// The mode of the socket, in octal, such as `"0660"`. Left out: `"0600"`, or `"0660"` where there is a group.
     pub socket_mode: Option<String>,
     /// The group whose members may use it, beside root.
     pub socket_group: Option<String>,
     /// Which libvirt it serves, as a URI.
     pub connect: Option<String>,
-    /// How long hooks have to end when it is stopped, such as `"60s"`.
+    /// How long hooks have to end when it is stopped, such as `"2m"`. Left out: `"60s"`.
     #[serde(default, deserialize_with = "deserialize_duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub stop_timeout: Option<Duration>,
 }
 
