@@ -31,7 +31,7 @@ enum Task {
         /// Directory to write to
         outdir: PathBuf,
     },
-    /// Write docs/hook-points.md and docs/schema: the same as generated --write
+    /// Write the generated chapters of docs/book and docs/schema: the same as generated --write
     Book,
     /// Compare the committed generated files with their sources, or write them
     Generated(Generated),

@@ -9,7 +9,6 @@ mod conflicts;
 mod convert;
 mod dry_run;
 mod fire;
-mod guide;
 mod history;
 mod libvirt_hook;
 mod list;
