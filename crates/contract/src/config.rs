@@ -79,6 +79,8 @@ pub struct AgentConfig {
     /// How long hooks have to end when it is stopped, such as `"60s"`.
     #[serde(default, deserialize_with = "deserialize_duration")]
     pub stop_timeout: Option<Duration>,
+    /// How many VMs may come from other hosts at once: their sources are asked to wait.
+    pub incoming: Option<u32>,
 }
 
 /// Settings of libvirt's own hook script. libvirt waits for it without end, and whoever asked libvirt for

@@ -156,6 +156,15 @@ words! {
 }
 
 impl Point {
+    /// The side of a migration that the point is fired on, for `_hook_role`; `None` for all other points.
+    pub fn role(&self) -> Option<&'static str> {
+        match &*self.name {
+            name if name.ends_with("migrate_destination") => Some("destination"),
+            name if name.ends_with("migrate_source") => Some("source"),
+            _ => None,
+        }
+    }
+
     /// A point that stands in no table: a directory somebody made, or a name given on a command line.
     pub fn unknown(name: &str) -> Self {
         Self {
