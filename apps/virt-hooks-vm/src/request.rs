@@ -94,6 +94,7 @@ impl<'a> Request<'a> {
                     migrate_uri: act.migrate_uri.clone(),
                     to_agent: act.to_agent.as_deref().map(absolute).transpose()?,
                     copy_storage: act.copy_storage,
+                    disks_uri: act.disks_uri.clone(),
                     retries: act.retries,
                     retry_wait_ms: act.retry_wait.map(milliseconds),
                     limit_ms: act.abort_after.map(milliseconds),

@@ -320,6 +320,13 @@ impl Error {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Unreachable(e) => e.hint(),
+            Self::Refused { operation: crate::migrate::OPERATION, source, .. }
+                if source.kind == ErrorKind::Unreachable =>
+            {
+                Some(
+                    "the libvirt of this host cannot reach that of the destination: see --to, which it follows from here",
+                )
+            }
             Self::Refused { source, .. } if source.kind == ErrorKind::Unreachable => Some(
                 "libvirt itself cannot reach another of its daemons: start that, such as with \
                  `systemctl start virtnetworkd.socket` for networks",

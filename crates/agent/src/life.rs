@@ -488,7 +488,8 @@ impl Life {
         }
         if found == Found::Migrating {
             // Whatever its processors do just now is libvirt's doing.
-            self.phase = if phase == Phase::Down { Phase::MigratingIn } else { phase };
+            let known = !matches!(phase, Phase::Down | Phase::Starting);
+            self.phase = if known { phase } else { Phase::MigratingIn };
             return vec![];
         }
         self.still = found == Found::Paused;

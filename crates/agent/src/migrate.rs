@@ -28,6 +28,8 @@ use virt_hooks_libvirt::{Domain, MigrateFlags};
 /// How often who waits for a busy destination looks whether to go on.
 const SLICE: Duration = Duration::from_millis(100);
 
+pub(crate) const OPERATION: &str = "migrate VM";
+
 /// Where a VM is to go, and how.
 #[derive(Clone, Debug)]
 pub struct MigrateRequest<'a> {
@@ -37,6 +39,8 @@ pub struct MigrateRequest<'a> {
     pub to: &'a str,
     /// Where the memory goes, such as `tcp://b.example:49152`; libvirt chooses where it is not given.
     pub uri: Option<&'a str>,
+    /// Where the contents of disks go; libvirt chooses where it is not given.
+    pub disks_uri: Option<&'a str>,
     /// The socket of the destination's agent.
     pub agent: Option<&'a Path>,
     /// Whether the contents of disks go along.
@@ -66,7 +70,7 @@ impl Driver {
         watch: &mut dyn Watch,
         reports: &mut Vec<Report>,
     ) -> Result<Served, Error> {
-        let names = ("migrate VM", "migrate");
+        let names = (OPERATION, "migrate");
         self.with_running(&request.vm, names, watch, reports, |occasion, scene, domain, machine| {
             occasion.untouched = "the VM still runs here";
             occasion.before_migration(machine)?;
@@ -188,7 +192,7 @@ impl Occasion<'_> {
         let (mut given_up, mut told) = (None, false);
         let moved = self.step_while(
             &format!("migrate VM {} to {}", domain.name(), request.to),
-            || domain.migrate(request.to, request.uri, flags),
+            || domain.migrate(request.to, request.uri, request.disks_uri, flags),
             |elapsed, watch| {
                 if cancel.is_some_and(is_readable) {
                     given_up = Some(GivenUp::Interrupted);

@@ -75,6 +75,7 @@ impl Driver {
                     vm: request()?,
                     to: p.to.as_deref().ok_or(Error::Missing("to"))?,
                     uri: p.migrate_uri.as_deref(),
+                    disks_uri: p.disks_uri.as_deref(),
                     agent: p.to_agent.as_deref(),
                     copy_storage: p.copy_storage,
                     retries: (

@@ -91,6 +91,9 @@ pub struct Parameters {
     /// Where its memory goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrate_uri: Option<String>,
+    /// Where the contents of its disks go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disks_uri: Option<String>,
     /// The socket of the agent of that host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to_agent: Option<PathBuf>,

@@ -107,7 +107,14 @@ impl Driver {
             Ok(due) => {
                 scene.over();
                 occasion.cancel = None;
-                let domain = self.connection.lookup(&machine.vm.id).map_err(Error::Unreachable)?;
+                let domain = match self.connection.lookup(&machine.vm.id) {
+                    Ok(domain) => domain,
+                    // It came, and perhaps went: whoever finds out fires what is due.
+                    Err(source) => {
+                        scene.leave();
+                        return Err(Error::Unreachable(source));
+                    }
+                };
                 let live = self.live_or(&domain, &machine);
                 scene.note(Phase::MigratingIn, Some(&live));
                 occasion.vm = live.vm.clone();

@@ -13,6 +13,8 @@ use crate::library::c_string;
 const KIND_STRING: i32 = 7;
 /// `VIR_MIGRATE_PARAM_URI`: where the memory goes.
 const PARAM_URI: &str = "migrate_uri";
+/// `VIR_MIGRATE_PARAM_DISKS_URI`: where the contents of disks go.
+const PARAM_DISKS_URI: &str = "disks_uri";
 
 /// How a VM is migrated (`virDomainMigrateFlags`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -46,16 +48,28 @@ impl BitOr for MigrateFlags {
 
 impl Domain {
     /// Moves the running VM to the host whose libvirt is at `to`, as this host's daemon reaches it. Its memory goes
-    /// to `uri`, which libvirt chooses where it is not given. Takes as long as the memory takes.
+    /// to `uri`, and the contents of its disks to `disks_uri` where they go along; libvirt chooses what is not given,
+    /// but for disks beside a Unix socket for the memory. Takes as long as the memory takes.
     ///
     /// # Errors
     /// What libvirt reports, also of the destination; the VM goes on where it was.
-    pub fn migrate(&self, to: &str, uri: Option<&str>, flags: MigrateFlags) -> Result<(), Error> {
+    pub fn migrate(
+        &self,
+        to: &str,
+        uri: Option<&str>,
+        disks_uri: Option<&str>,
+        flags: MigrateFlags,
+    ) -> Result<(), Error> {
         const CALL: &str = "migrate VM";
         let to = c_string(CALL, self.name(), to)?;
-        let uri = uri.map(|uri| c_string(CALL, self.name(), uri)).transpose()?;
+        let mut texts = Vec::new();
+        for (name, uri) in [(PARAM_URI, uri), (PARAM_DISKS_URI, disks_uri)] {
+            if let Some(uri) = uri {
+                texts.push((name, c_string(CALL, self.name(), uri)?));
+            }
+        }
         let mut parameters: Vec<VirTypedParameter> =
-            uri.iter().map(|uri| string_parameter(PARAM_URI, uri)).collect();
+            texts.iter().map(|(name, text)| string_parameter(name, text)).collect();
         let count = u32::try_from(parameters.len())
             .map_err(|_| Error::own(CALL, self.name(), ErrorKind::InvalidArgument, "too many parameters"))?;
         let migrate = self.connection().library().functions.virDomainMigrateToURI3;

@@ -18,7 +18,10 @@ tests! {
     HookScript c35_a_veto_at_the_source_keeps_the_vm_there,
     HookScript c35_a_veto_of_the_destinations_script_reaches_the_client,
     HookScript a_migration_is_given_up_while_it_goes_on,
+    HookScript a_destination_that_cannot_be_reached_is_said_to_be_one,
     HookScript a_stored_definition_goes_along,
+    AgentAndScript disks_go_along_where_they_are_not_shared,
+    AgentAndScript a_paused_vm_arrives_paused,
     AgentAndScript c34_agents_take_a_vm_from_host_to_host,
     AgentAndScript c35_a_veto_of_the_destinations_agent_reaches_the_client,
     AgentAndScript c24_a_busy_destination_is_asked_again_and_the_source_fires_once,
@@ -134,8 +137,17 @@ fn c35_a_veto_of_the_destinations_script_reaches_the_client() -> Result {
     let done = migrate(&a, &to(&b))?.expect(4);
     let words = "vetoed at before_vm_migrate_destination: Hook Error: 95_no: exit code 1: no room";
     assert!(done.error().contains(words), "{}", done.error());
-    assert_eq!(points(&b.seen()), BEFORE_ARRIVAL);
-    assert_stayed(&a, &b)?;
+    let seen = b.seen();
+    assert_eq!((points(&seen), seen[1].variable("_hook_attempt")), (BEFORE_ARRIVAL.to_vec(), "1"));
+    assert_eq!((a.state("web")?.as_deref(), b.state("web")?), (Some("running"), None));
+    assert_eq!(points(&a.seen()), SOURCE[..2]);
+    // It may come another time.
+    b.hook("before_vm_migrate_destination", "95_no", "exit 0")?;
+    migrate(&a, &to(&b))?.expect(0);
+    assert_eq!(b.seen()[1].variable("_hook_attempt"), "2");
+    b.virsh(&["destroy", "web"])?.expect(0);
+    a.seen();
+    b.seen();
     a.finish()?;
     b.finish()
 }
@@ -377,4 +389,71 @@ fn what_a_killed_destination_prepared_is_cleaned_up_by_the_next() -> Result {
     let seen = b.seen();
     assert_eq!((points(&seen), reasons(&seen)), (DESTROY.to_vec(), vec!["migrate-failed"; 2]));
     b.finish()
+}
+
+fn a_destination_that_cannot_be_reached_is_said_to_be_one() -> Result {
+    let (a, b) = hosts()?;
+    let nowhere = format!("qemu+unix:///system?socket={}", b.path("nobody.sock").display());
+    let done = a.vm(&["migrate", "web", "--to", &nowhere])?.expect(4);
+    assert!(done.error().contains("cannot reach that of the destination"), "{}", done.error());
+    assert_stayed(&a, &b)?;
+    a.vm(&["start", "--xml", &custom(&a, "web")?])?.expect(0);
+    a.seen();
+    let agent = b.path("nobody.sock");
+    let arguments = [to(&b), vec!["--to-agent".into(), agent.display().to_string()]].concat();
+    let done = migrate(&a, &arguments)?.expect(3);
+    let error = format!("migrate VM web: destination: the agent at {}: ", agent.display());
+    assert!(done.error().starts_with(&error), "{}", done.error());
+    assert!(b.seen().is_empty());
+    assert_stayed(&a, &b)?;
+    a.finish()?;
+    b.finish()
+}
+
+fn disks_go_along_where_they_are_not_shared() -> Result {
+    let (a, b) = (Bed::with_daemon()?, Bed::with_hook_script()?);
+    let agents = (a.start_agent()?, b.start_agent()?);
+    // The same place for both daemons, and another directory for each.
+    for (bed, byte) in [(&a, b'a'), (&b, 0)] {
+        fs::create_dir_all(bed.path("daemon/lib/images"))?;
+        fs::write(bed.path("daemon/lib/images/d.raw"), vec![byte; 1 << 20])?;
+    }
+    let devices = "<disk type='file' device='disk'><driver name='qemu' type='raw'/>\
+        <source file='/var/lib/libvirt/images/d.raw'/><target dev='vda' bus='virtio'/></disk>";
+    let xml = a.xml("web", GuestOptions { devices: devices.into(), ..Default::default() });
+    a.vm(&["start", "--xml", &a.file("web.xml", &xml)?])?.expect(0);
+    b.spy(&["after_disk_prepare", "before_vm_migrate_destination", "after_vm_migrate_destination"])?;
+    let disks = format!("unix://{}", b.path("d.sock").display());
+    let more = ["--copy-storage", "--disks-uri", &disks].map(str::to_owned).to_vec();
+    migrate(&a, &[to_agent(&b), more].concat())?.expect(0);
+    let seen = b.seen();
+    assert_eq!(
+        points(&seen),
+        ["after_disk_prepare", "before_vm_migrate_destination", "after_vm_migrate_destination"]
+    );
+    assert!(seen[0].payload.contains("/var/lib/libvirt/images/d.raw"), "{}", seen[0].payload);
+    assert_eq!(seen[0].variable("_hook_flow"), "migration");
+    b.vm(&["destroy", "web"])?.expect(0);
+    assert_eq!(fs::read(b.path("daemon/lib/images/d.raw"))?, vec![b'a'; 1 << 20]);
+    finish((a, agents.0), (b, agents.1))
+}
+
+fn a_paused_vm_arrives_paused() -> Result {
+    let (one, two) = hosts_with_agents()?;
+    let (a, b) = (&one.0, &two.0);
+    a.vm(&["pause", "web"])?.expect(0);
+    a.seen();
+    migrate(a, &to_agent(b))?.expect(0);
+    assert_at_source(&a.seen());
+    assert_eq!(
+        points(&b.seen())[2..],
+        ["after_vm_migrate_destination", "after_device_migrate_destination"],
+        "and no pause is told of"
+    );
+    assert_eq!((a.state("web")?, b.state("web")?.as_deref()), (None, Some("paused")));
+    b.vm(&["cont", "web"])?.expect(0);
+    assert_eq!(points(&b.seen()), ["before_vm_cont", "after_vm_cont"]);
+    b.vm(&["destroy", "web"])?.expect(0);
+    b.seen();
+    finish(one, two)
 }

@@ -209,6 +209,9 @@ pub struct VmMigrate {
     /// Move the contents of the disks too: the destination does not share them
     #[arg(long)]
     pub copy_storage: bool,
+    /// Where these go, such as unix:///run/disks.sock, where libvirt is not to choose
+    #[arg(long, value_name = "URI", requires = "copy_storage")]
+    pub disks_uri: Option<String>,
     /// How often a destination that is busy is asked again; 3 times where not said
     #[arg(long, value_name = "N")]
     pub retries: Option<u32>,
