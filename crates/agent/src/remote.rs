@@ -107,11 +107,10 @@ impl Destination {
         loop {
             match self.next(None, watch) {
                 Part::Ready => {}
-                Part::Done | Part::Cancelled => return Ok(()),
+                Part::Done | Part::Cancelled | Part::Answered(Answered::Cancelled) => return Ok(()),
                 Part::Answered(Answered::Busy(said) | Answered::Vetoed(said) | Answered::Failed(said)) => {
                     return Err(said);
                 }
-                Part::Answered(Answered::Cancelled) => return Ok(()),
             }
         }
     }

@@ -190,3 +190,16 @@ impl Point {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_points_of_a_migration_have_a_side() {
+        let table = crate::Catalogue::built_in();
+        let of = |role| table.iter().filter(|p| p.role() == Some(role)).count();
+        assert_eq!((of("source"), of("destination")), (4, 4));
+        assert_eq!(Point::unknown("before_vm_start").role(), None);
+    }
+}
