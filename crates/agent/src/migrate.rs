@@ -19,6 +19,7 @@ use crate::occasion::{Occasion, set_devices};
 use crate::pause::{Served, VmRequest};
 use crate::remote::{Answered, Destination};
 use crate::scene::Scene;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use virt_hooks_contract::Report;
@@ -78,10 +79,10 @@ impl Driver {
             match occasion.transfer(scene, domain, machine, request) {
                 Ok(()) => {
                     scene.over();
-                    occasion.cancel = None;
+                    let cancel = occasion.cancel.take();
                     occasion.has_left(scene, machine);
                     if let Some(destination) = &mut destination {
-                        occasion.see_arrival(destination);
+                        occasion.see_arrival(destination, cancel);
                     }
                     Ok(())
                 }
@@ -227,10 +228,11 @@ impl Occasion<'_> {
         }
     }
 
-    /// Waits until the destination's hooks were told. The VM is there: nothing here undoes that.
-    fn see_arrival(&mut self, destination: &mut Destination) {
+    /// Waits until the destination's hooks were told, as long as whoever asked for the migration does. The VM is
+    /// there: nothing here undoes that.
+    fn see_arrival(&mut self, destination: &mut Destination, cancel: Option<BorrowedFd<'_>>) {
         self.watch.step("wait for the hooks of the destination");
-        let arrived = destination.end(self.watch);
+        let arrived = destination.end(cancel, self.watch);
         self.watch.step_done();
         if let Err(said) = arrived {
             let vm = self.vm_name();
@@ -242,7 +244,7 @@ impl Occasion<'_> {
         self.watch.step("have the destination clean up");
         destination.give_up();
         // It answers once it has: with why the VM did not come, which we know.
-        let _ = destination.end(self.watch);
+        let _ = destination.end(None, self.watch);
         self.watch.step_done();
     }
 }

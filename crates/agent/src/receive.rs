@@ -8,7 +8,7 @@
 use crate::desk::{Due, Waited};
 use crate::driver::Driver;
 use crate::error::Error;
-use crate::life::{After, Phase, Step};
+use crate::life::{After, Found, Phase, Step};
 use crate::occasion::{About, Occasion, set_devices};
 use crate::pause::{Served, served};
 use crate::scene::Scene;
@@ -177,14 +177,23 @@ impl Occasion<'_> {
             match scene.attendance.wait(limit, cancel, self.watch) {
                 Waited::Due(due) => break Ok(due),
                 Waited::Lost => break Err(self.interrupted()),
-                Waited::TimedOut if limit == PATIENCE => {}
-                // The source is gone, or gave it up. What is on its way between the daemons may come all the same,
-                // and libvirt ends what does not.
-                Waited::Cancelled | Waited::TimedOut => {
-                    if self.driver.runs(&machine.vm.id) == Some(false) {
-                        break Err(self.interrupted());
+                // What libvirt tells may be lost with a connection, so that it is asked as well. Where the source is
+                // gone, or gave it up, what is on its way between the daemons may come all the same, and libvirt
+                // ends what does not.
+                waited @ (Waited::Cancelled | Waited::TimedOut) => {
+                    let given_up = limit == REST || matches!(waited, Waited::Cancelled);
+                    match self.driver.found(&machine.vm.id) {
+                        Ok((Found::Gone, _)) if given_up => break Err(self.interrupted()),
+                        Ok((Found::Running, _)) => scene.step(Step::Found(Found::Running)),
+                        Ok((Found::Paused, _)) if given_up => scene.step(Step::Found(Found::Paused)),
+                        Err(_) if given_up && self.driver.runs(&machine.vm.id) == Some(false) => {
+                            break Err(self.interrupted());
+                        }
+                        _ => {}
                     }
-                    cancel = None;
+                    if given_up {
+                        cancel = None;
+                    }
                 }
             }
         };

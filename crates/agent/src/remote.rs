@@ -90,7 +90,7 @@ impl Destination {
             Part::Answered(answered) => Err(answered),
             Part::Cancelled => {
                 destination.give_up();
-                let _ = destination.end(watch);
+                let _ = destination.end(None, watch);
                 Err(Answered::Cancelled)
             }
         }
@@ -103,9 +103,13 @@ impl Destination {
     }
 
     /// Waits for its last answer. Its hooks have deadlines, so there is one.
-    pub(crate) fn end(&mut self, watch: &mut dyn Watch) -> Result<(), String> {
+    pub(crate) fn end(
+        &mut self,
+        cancel: Option<BorrowedFd<'_>>,
+        watch: &mut dyn Watch,
+    ) -> Result<(), String> {
         loop {
-            match self.next(None, watch) {
+            match self.next(cancel, watch) {
                 Part::Ready => {}
                 Part::Done | Part::Cancelled | Part::Answered(Answered::Cancelled) => return Ok(()),
                 Part::Answered(Answered::Busy(said) | Answered::Vetoed(said) | Answered::Failed(said)) => {
