@@ -88,6 +88,20 @@ impl<'a> Request<'a> {
                 parameters.wait_ms = act.wait.map(milliseconds);
                 ("Shutdown", "shutdown", ("shut down", ""), parameters, &act.whom, Some(&act.telling))
             }
+            VmCommand::Migrate(act) => {
+                let parameters = Parameters {
+                    to: Some(act.to.clone()),
+                    migrate_uri: act.migrate_uri.clone(),
+                    to_agent: act.to_agent.as_deref().map(absolute).transpose()?,
+                    copy_storage: act.copy_storage,
+                    disks_uri: act.disks_uri.clone(),
+                    retries: act.retries,
+                    retry_wait_ms: act.retry_wait.map(milliseconds),
+                    limit_ms: act.abort_after.map(milliseconds),
+                    ..about(&act.vm, &act.telling)
+                };
+                ("Migrate", "migrate", ("migrated", ""), parameters, &act.whom, Some(&act.telling))
+            }
             VmCommand::Hibernate(act) => {
                 let mut parameters = about(&act.vm, &act.telling);
                 parameters.file = Some(absolute(&act.file)?);

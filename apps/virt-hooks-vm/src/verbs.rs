@@ -222,7 +222,7 @@ fn failure(error: &Error) -> Failure {
     let code = match error.kind() {
         Kind::Vetoed => exit::command::VETO,
         Kind::Refused => exit::command::REFUSED,
-        Kind::Failed => exit::command::UNUSABLE,
+        Kind::Busy | Kind::Failed => exit::command::UNUSABLE,
     };
     let hint = error.hint().map(|h| format!("; {h}")).unwrap_or_default();
     Failure { code, message: format!("{error}{hint}") }

@@ -2,13 +2,23 @@
 //! The methods of `io.virthooks.Agent`: from a call to the driver, and from what came of it to an answer.
 
 use crate::server::{Server, fine, refusal};
+use rustix::event::{PollFd, PollFlags, poll};
 use serde_json::{Value, json};
-use std::os::fd::AsFd;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::thread;
 use virt_hooks_agent::protocol::{Answer, Call, Failed, INTERFACE, Parameters, Reply, error};
 use virt_hooks_agent::{Driver, Error, Kind, OPERATIONS, Teller};
 use virt_hooks_contract::Report;
 
-pub(crate) fn run(server: &Server, method: &str, call: &Call, part: &mut dyn FnMut(Value)) -> Reply {
+pub(crate) fn run(
+    server: &Server,
+    method: &str,
+    call: &Call,
+    client: &UnixStream,
+    part: &mut dyn FnMut(Value),
+) -> Reply {
     let parameters = match &call.parameters {
         Value::Null => Ok(Parameters::default()),
         given => serde_json::from_value::<Parameters>(given.clone()),
@@ -28,8 +38,52 @@ pub(crate) fn run(server: &Server, method: &str, call: &Call, part: &mut dyn FnM
             Some(vm) => read(&|driver| Ok(json!(driver.show(vm)?))),
             None => invalid("vm"),
         },
+        "Receive" => receive(server, parameters, client, part),
         _ if OPERATIONS.contains(&method) => operate(server, method, &parameters, part),
         _ => refusal("org.varlink.service.MethodNotFound", json!({"method": call.method})),
+    }
+}
+
+/// An arrival, which whoever sends the VM gives up by closing the connection, whatever it ends by.
+fn receive(
+    server: &Server,
+    mut parameters: Parameters,
+    client: &UnixStream,
+    part: &mut dyn FnMut(Value),
+) -> Reply {
+    let name = parameters.operation.get_or_insert_with(|| format!("receive {client:?}")).clone();
+    let (over, end) = match io::pipe() {
+        Ok(pipe) => pipe,
+        Err(e) => return failed_with(&format!("make a pipe: {e}"), None, error::FAILED, Vec::new()),
+    };
+    thread::scope(|scope| {
+        let watch = || {
+            if is_closed(client.as_fd(), over.as_fd()) {
+                server.cancel(&name);
+            }
+        };
+        if let Err(e) = thread::Builder::new().name("client".to_owned()).spawn_scoped(scope, watch) {
+            return failed_with(&format!("start a thread: {e}"), None, error::FAILED, Vec::new());
+        }
+        let reply = operate(server, "Receive", &parameters, part);
+        drop(end);
+        reply
+    })
+}
+
+/// Waits until the other side of a connection closes it, or until `over` is; says whether it was the former.
+fn is_closed(client: BorrowedFd<'_>, over: BorrowedFd<'_>) -> bool {
+    loop {
+        let mut fds = [
+            PollFd::from_borrowed_fd(client, PollFlags::RDHUP),
+            PollFd::from_borrowed_fd(over, PollFlags::IN),
+        ];
+        match poll(&mut fds, None) {
+            Err(rustix::io::Errno::INTR) => {}
+            // Nobody can say: the operation ends by itself.
+            Err(_) => return false,
+            Ok(_) => return fds[1].revents().is_empty(),
+        }
     }
 }
 
@@ -69,6 +123,7 @@ fn failed(e: &Error, events: Vec<Report>) -> Reply {
     let name = match e.kind() {
         Kind::Vetoed => error::VETOED,
         Kind::Refused => error::REFUSED,
+        Kind::Busy => error::BUSY,
         Kind::Failed => error::FAILED,
     };
     failed_with(&e.to_string(), e.hint(), name, events)

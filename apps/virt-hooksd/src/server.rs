@@ -121,7 +121,7 @@ impl Server {
             let more = call.more;
             let quiet = call.oneway;
             let mut to = stream;
-            let reply = self.answer(&call, &mut |part| {
+            let reply = self.answer(&call, stream, &mut |part| {
                 // The operation goes on without who asked for it.
                 if more && !quiet {
                     let _ = send(&mut to, &Reply { parameters: part, continues: true, error: None });
@@ -135,7 +135,7 @@ impl Server {
         Ok(())
     }
 
-    fn answer(&self, call: &Call, part: &mut dyn FnMut(Value)) -> Reply {
+    fn answer(&self, call: &Call, client: &UnixStream, part: &mut dyn FnMut(Value)) -> Reply {
         let text = |name: &str| call.parameters[name].as_str().unwrap_or_default().to_owned();
         let Some((interface, method)) = call.method.rsplit_once('.') else {
             return refusal(&format!("{SERVICE}.InterfaceNotFound"), json!({"interface": call.method}));
@@ -154,13 +154,18 @@ impl Server {
                 other => refusal(&format!("{SERVICE}.InterfaceNotFound"), json!({"interface": other})),
             },
             (INTERFACE, "Cancel") => {
-                self.state().cancels.remove(&text("operation"));
+                self.cancel(&text("operation"));
                 fine(json!({}))
             }
-            (INTERFACE, method) => operations::run(self, method, call, part),
+            (INTERFACE, method) => operations::run(self, method, call, client, part),
             (SERVICE, _) => refusal(&format!("{SERVICE}.MethodNotFound"), json!({"method": call.method})),
             _ => refusal(&format!("{SERVICE}.InterfaceNotFound"), json!({"interface": interface})),
         }
+    }
+
+    /// Gives up the operation of this name, if it goes on still.
+    pub(crate) fn cancel(&self, operation: &str) {
+        self.state().cancels.remove(operation);
     }
 
     /// Lets an operation be cancelled by its name, as long as the value lives.

@@ -366,7 +366,11 @@ impl Agent {
             return Ok(());
         };
         let before = record.map_or(Phase::Starting, |record| record.phase);
-        let before = if due.after == After::Hibernate { Phase::Saving } else { before };
+        let before = match due.after {
+            After::Hibernate => Phase::Saving,
+            After::MigrateSource => Phase::MigratingOut,
+            _ => before,
+        };
         let notes =
             driver.records.begin((&machine.vm.id, machine.name()), "observe", before, machine.xml())?;
         let mut reports = Vec::new();
@@ -389,7 +393,8 @@ impl Agent {
         let after = match due.after {
             After::Pause(_) => Phase::Paused,
             // The destroy points follow.
-            After::Hibernate | After::MigrateSource => Phase::Saving,
+            After::Hibernate => Phase::Saving,
+            After::MigrateSource => Phase::MigratingOut,
             After::Destroy { .. } => Phase::Down,
             After::Cont => Phase::Up,
             _ => match desk.phase() {

@@ -5,6 +5,7 @@ use crate::Error;
 use crate::desks::Desks;
 use crate::devices::PendingRemovals;
 use crate::presence;
+use crate::receive::{Arrivals, INCOMING};
 use crate::record::Records;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub struct Driver {
     pub(crate) event_wait: Duration,
     pub(crate) state_dir: PathBuf,
     pub(crate) removals: Arc<PendingRemovals>,
+    pub(crate) arrivals: Arc<Arrivals>,
 }
 
 impl Driver {
@@ -60,6 +62,7 @@ impl Driver {
             desks,
             event_wait: EVENT_WAIT,
             removals: Arc::default(),
+            arrivals: Arrivals::new(host.agent.incoming.unwrap_or(INCOMING)),
         }
     }
 
@@ -75,6 +78,7 @@ impl Driver {
             desks: self.desks.clone(),
             event_wait: self.event_wait,
             removals: self.removals.clone(),
+            arrivals: self.arrivals.clone(),
         }
     }
 

@@ -123,6 +123,45 @@ pub enum Error {
     /// Another operation on this VM is under way.
     #[error("another operation on VM {0} is under way: wait for its end and try again")]
     Busy(String),
+    /// As many VMs come as may.
+    #[error("{0} VMs are on their way to this host already: see incoming of [agent] in config.toml")]
+    TooManyArrive(u32),
+    /// A destination takes no VM for now.
+    #[error(
+        "migrate VM {vm}: the destination is busy ({said}): asked {attempts} times; try again later, or with more --retries"
+    )]
+    DestinationBusy {
+        /// The VM.
+        vm: String,
+        /// What its agent said.
+        said: String,
+        /// How often it was asked.
+        attempts: u32,
+    },
+    /// Hooks of the destination vetoed (VDSM's error 78).
+    #[error("migrate VM {vm}: Destination hook failed: {said}")]
+    DestinationVeto {
+        /// The VM.
+        vm: String,
+        /// What its agent said, with the hooks' own words.
+        said: String,
+    },
+    /// The destination's agent cannot take the VM.
+    #[error("migrate VM {vm}: destination: {said}")]
+    Destination {
+        /// The VM.
+        vm: String,
+        /// What it said.
+        said: String,
+    },
+    /// A migration took too long.
+    #[error("migrate VM {vm}: it was not done within {limit:?}, and was given up: the VM still runs here")]
+    TooSlow {
+        /// The VM.
+        vm: String,
+        /// How long it might take.
+        limit: std::time::Duration,
+    },
     /// An agent does this; two would fire everything twice.
     #[error(
         "an agent serves {0}: leave out --no-agent and --connect, or stop it with `systemctl stop virt-hooksd`"
@@ -252,6 +291,8 @@ pub enum Kind {
     Vetoed,
     /// libvirt did not want it.
     Refused,
+    /// It may go better later.
+    Busy,
     /// Anything else.
     Failed,
 }
@@ -260,7 +301,8 @@ impl Error {
     /// What kind of end it is.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Veto { .. } | Self::Flags { .. } => Kind::Vetoed,
+            Self::Veto { .. } | Self::Flags { .. } | Self::DestinationVeto { .. } => Kind::Vetoed,
+            Self::Busy(_) | Self::TooManyArrive(_) => Kind::Busy,
             Self::Refused { .. } | Self::NotRestored { .. } | Self::NotReleased { .. } => Kind::Refused,
             _ => Kind::Failed,
         }
@@ -278,6 +320,13 @@ impl Error {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Unreachable(e) => e.hint(),
+            Self::Refused { operation: crate::migrate::OPERATION, source, .. }
+                if source.kind == ErrorKind::Unreachable =>
+            {
+                Some(
+                    "the libvirt of this host cannot reach that of the destination: see --to, which it follows from here",
+                )
+            }
             Self::Refused { source, .. } if source.kind == ErrorKind::Unreachable => Some(
                 "libvirt itself cannot reach another of its daemons: start that, such as with \
                  `systemctl start virtnetworkd.socket` for networks",

@@ -71,6 +71,14 @@ pub(crate) enum Step {
     Save,
     /// libvirt refused.
     SaveFailed,
+    /// libvirt is about to be asked to move it to another host.
+    Migrate,
+    /// libvirt refused, or was told to give it up.
+    MigrateFailed,
+    /// It is about to come from another host.
+    Receive,
+    /// It did not come.
+    ReceiveFailed,
     /// A destroy begins.
     Destroy,
     /// libvirt ended it.
@@ -90,6 +98,8 @@ pub(crate) enum Found {
     Running,
     /// Its processors stand still.
     Paused,
+    /// It is on its way to this host or from it, and libvirt is to tell how that ends.
+    Migrating,
 }
 
 /// After-points that are due.
@@ -211,13 +221,28 @@ impl Life {
             }
             Step::Pause => self.begin(Phase::Pausing, !self.still),
             Step::Save => self.begin(Phase::Saving, true),
+            Step::Migrate => self.begin(Phase::MigratingOut, true),
             Step::Destroy => self.begin(Phase::GoingDown, true),
-            Step::PauseFailed | Step::SaveFailed | Step::DestroyFailed => {
+            Step::Receive => {
+                self.down();
+                self.phase = Phase::MigratingIn;
+                vec![]
+            }
+            Step::ReceiveFailed => {
+                if self.phase == Phase::MigratingIn {
+                    self.down();
+                }
+                vec![]
+            }
+            Step::PauseFailed | Step::SaveFailed | Step::MigrateFailed | Step::DestroyFailed => {
                 self.ours = false;
                 match self.stopped.take() {
                     Some(reason) => self.gone(reason),
                     None => {
-                        if matches!(self.phase, Phase::Pausing | Phase::Saving | Phase::GoingDown) {
+                        if matches!(
+                            self.phase,
+                            Phase::Pausing | Phase::Saving | Phase::MigratingOut | Phase::GoingDown
+                        ) {
                             self.settle();
                         }
                         vec![]
@@ -455,8 +480,17 @@ impl Life {
                 Phase::Saving => {
                     vec![After::Hibernate, After::Destroy { reason: "hibernate", with_before: true }]
                 }
+                Phase::MigratingOut => {
+                    vec![After::MigrateSource, After::Destroy { reason: "migrate", with_before: true }]
+                }
                 _ => vec![After::Destroy { reason: "vanished", with_before: false }],
             };
+        }
+        if found == Found::Migrating {
+            // Whatever its processors do just now is libvirt's doing.
+            let known = !matches!(phase, Phase::Down | Phase::Starting);
+            self.phase = if known { phase } else { Phase::MigratingIn };
+            return vec![];
         }
         self.still = found == Found::Paused;
         self.settle();

@@ -15,6 +15,7 @@ fn stopped(reason: StopReason) -> Lifecycle {
     Lifecycle::Stopped(reason)
 }
 
+#[derive(Clone, Copy)]
 enum In {
     S(Step),
     E(Lifecycle),
@@ -243,6 +244,25 @@ fn migrations_have_their_room() {
 }
 
 #[test]
+fn migrations_of_ours_follow_from_what_libvirt_tells() {
+    let away = Lifecycle::Suspended(SuspendReason::Migrated);
+    let gone = [After::MigrateSource, After::Destroy { reason: "migrate", with_before: true }];
+    let up = [E(RESUMED), E(STARTED)];
+    let begun = |rest: &[In]| due(up.into_iter().chain([S(Step::Migrate)]).chain(rest.iter().copied()));
+    assert_eq!(begun(&[E(away), E(stopped(StopReason::Migrated))])[1..], gone);
+    // One that failed is where it was, and hooks were told nothing; a later end is a plain one.
+    let back = E(Lifecycle::Resumed(ResumeReason::Migrated));
+    let failed = [E(away), S(Step::MigrateFailed), back, E(stopped(StopReason::Crashed))];
+    assert_eq!(begun(&failed)[1..], [destroy("crashed")]);
+    assert_eq!(begun(&[S(Step::MigrateFailed), E(SUSPENDED)])[1..], [After::Pause("pause")]);
+    // At the destination.
+    let arrives = E(Lifecycle::Started(StartReason::Migrated));
+    assert_eq!(due([S(Step::Receive), arrives, back]), [After::MigrateDestination]);
+    assert_eq!(due([S(Step::Receive), arrives, E(stopped(StopReason::Failed)), S(Step::ReceiveFailed)]), []);
+    assert_eq!(run(QEMU, [S(Step::Receive), arrives, back, S(Step::ReceiveFailed)]).1, Phase::Up);
+}
+
+#[test]
 fn what_is_found_after_events_were_missed() {
     let found = |phase, found| Life::resumed(QEMU, phase).step(Step::Found(found));
     assert_eq!(found(Phase::Up, Found::Gone), [destroy("vanished")]);
@@ -257,6 +277,10 @@ fn what_is_found_after_events_were_missed() {
     assert_eq!(found(Phase::Paused, Found::Running), [After::Cont]);
     assert_eq!(found(Phase::Starting, Found::Running), [After::Start]);
     assert_eq!(found(Phase::Down, Found::Running), [], "adopted");
+    assert_eq!(found(Phase::MigratingOut, Found::Gone)[0], After::MigrateSource);
+    assert_eq!(found(Phase::MigratingOut, Found::Running), []);
+    assert_eq!(found(Phase::MigratingIn, Found::Running), [After::MigrateDestination]);
+    assert_eq!(found(Phase::MigratingIn, Found::Migrating), [], "still on its way");
     // Once only.
     let mut life = Life::resumed(QEMU, Phase::Up);
     life.step(Step::Found(Found::Gone));
@@ -311,6 +335,11 @@ fn all_steps() -> Vec<Step> {
         Step::Found(Found::Gone),
         Step::Found(Found::Running),
         Step::Found(Found::Paused),
+        Step::Found(Found::Migrating),
+        Step::Migrate,
+        Step::MigrateFailed,
+        Step::Receive,
+        Step::ReceiveFailed,
     ]
 }
 

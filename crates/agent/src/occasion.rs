@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
-use virt_hooks_contract::{Failure, Point, Report};
+use virt_hooks_contract::{Failure, Point, Report, env};
 use virt_hooks_engine::{
     CustomDevice, CustomProperties, Document, Event, Machine, Outcome, Trouble, Vm, Watch, is_readable,
 };
 
 /// How often who watches is told of a step that takes long.
 const TICK: Duration = Duration::from_secs(1);
+/// How often what is done meanwhile has its turn.
+const SLICE: Duration = Duration::from_millis(200);
 
 /// One operation on a VM: what its events have in common, and their records.
 pub(crate) struct Occasion<'a> {
@@ -46,6 +48,8 @@ pub(crate) struct About<'a> {
     pub(crate) completed: &'a [PathBuf],
     /// Variables of this point alone.
     pub(crate) variables: &'a [(&'static str, &'a str)],
+    /// Which attempt it belongs to, from 1, where there may be more than one.
+    pub(crate) attempt: Option<u32>,
 }
 
 impl Occasion<'_> {
@@ -68,7 +72,7 @@ impl Occasion<'_> {
 
     /// Fires a point.
     pub(crate) fn fire_about(&mut self, name: &str, payload: &str, about: About<'_>) -> Outcome {
-        let About { device, parameters, failure, completed, variables } = about;
+        let About { device, parameters, failure, completed, variables, attempt } = about;
         let unknown;
         let point = match self.driver.catalogue.get(name) {
             Some(p) => p,
@@ -78,11 +82,14 @@ impl Occasion<'_> {
                 &unknown
             }
         };
+        let role = point.role().map(|role| (env::ROLE, role));
+        let variables: Vec<_> = variables.iter().copied().chain(role).collect();
         let event = Event {
             vm: Some(&self.vm),
             parameters,
             completed,
-            variables,
+            variables: &variables,
+            attempt: attempt.unwrap_or(1),
             reason: Some(self.reason),
             launch_flags: self.launch_flags.as_deref().map(Path::new),
             timeout: self.timeout,
@@ -99,8 +106,19 @@ impl Occasion<'_> {
 
     /// Calls libvirt, which may take long, and tells meanwhile how long it takes.
     pub(crate) fn step<T: Send>(&mut self, what: &str, call: impl Fn() -> T + Sync) -> T {
+        self.step_while(what, call, |_, _| {})
+    }
+
+    /// The same, with something to do meanwhile, several times a second.
+    pub(crate) fn step_while<T: Send>(
+        &mut self,
+        what: &str,
+        call: impl Fn() -> T + Sync,
+        mut meanwhile: impl FnMut(Duration, &mut dyn Watch),
+    ) -> T {
         self.watch.step(what);
         let begun = Instant::now();
+        let mut told = Duration::ZERO;
         let done = thread::scope(|scope| {
             let (ended, end) = mpsc::channel::<()>();
             let worker = thread::Builder::new().spawn_scoped(scope, || {
@@ -109,8 +127,13 @@ impl Occasion<'_> {
             });
             // Without a thread to spare nobody is told meanwhile.
             let Ok(worker) = worker else { return call() };
-            while end.recv_timeout(TICK) == Err(mpsc::RecvTimeoutError::Timeout) {
-                self.watch.step_running(begun.elapsed());
+            while end.recv_timeout(SLICE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                let elapsed = begun.elapsed();
+                if elapsed >= told + TICK {
+                    told = elapsed;
+                    self.watch.step_running(elapsed);
+                }
+                meanwhile(elapsed, self.watch);
             }
             worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         });
@@ -146,7 +169,7 @@ impl Occasion<'_> {
         if self.cancel.is_some_and(is_readable) { Err(self.interrupted()) } else { Ok(()) }
     }
 
-    fn interrupted(&self) -> Error {
+    pub(crate) fn interrupted(&self) -> Error {
         Error::Interrupted { operation: self.operation, vm: self.vm_name(), left: self.untouched }
     }
 

@@ -114,6 +114,7 @@ impl Driver {
             "pause" => |after| matches!(after, After::Pause(_)),
             "cont" => |after| matches!(after, After::Cont),
             "shutdown" => |after| matches!(after, After::Destroy { .. }),
+            "migrate" => |after| matches!(after, After::MigrateSource | After::Destroy { .. }),
             _ => |after| {
                 matches!(after, After::Pause(_) | After::Cont | After::Hibernate | After::Destroy { .. })
             },

@@ -4,8 +4,10 @@
 use crate::destroy::DestroyRequest;
 use crate::driver::Driver;
 use crate::error::Error;
+use crate::migrate::MigrateRequest;
 use crate::pause::{Served, VmRequest};
 use crate::protocol::Parameters;
+use crate::receive::ReceiveRequest;
 use crate::restore::RestoreRequest;
 use crate::set::SetRequest;
 use crate::start::{Source, StartRequest};
@@ -16,10 +18,23 @@ use virt_hooks_engine::Watch;
 
 /// How long a guest may take to shut down, where nobody says.
 const SHUTDOWN: Duration = Duration::from_secs(30);
+/// How often a busy destination is asked again, and after which time, where nobody says.
+const RETRIES: (u32, Duration) = (3, Duration::from_secs(10));
 
 /// The operations that change a VM.
-pub const OPERATIONS: [&str; 9] =
-    ["Start", "Pause", "Cont", "Hibernate", "Dehibernate", "RestoreSnapshot", "Destroy", "Shutdown", "Set"];
+pub const OPERATIONS: [&str; 11] = [
+    "Start",
+    "Pause",
+    "Cont",
+    "Hibernate",
+    "Dehibernate",
+    "RestoreSnapshot",
+    "Migrate",
+    "Receive",
+    "Destroy",
+    "Shutdown",
+    "Set",
+];
 
 impl Driver {
     /// Does the operation that is called `method` in `io.virthooks.Agent`.
@@ -55,6 +70,28 @@ impl Driver {
             "Pause" => self.pause(&request()?, watch, reports),
             "Cont" => self.cont(&request()?, watch, reports),
             "Hibernate" => self.hibernate(&request()?, file()?, watch, reports),
+            "Migrate" => {
+                let request = MigrateRequest {
+                    vm: request()?,
+                    to: p.to.as_deref().ok_or(Error::Missing("to"))?,
+                    uri: p.migrate_uri.as_deref(),
+                    disks_uri: p.disks_uri.as_deref(),
+                    agent: p.to_agent.as_deref(),
+                    copy_storage: p.copy_storage,
+                    retries: (
+                        p.retries.unwrap_or(RETRIES.0),
+                        p.retry_wait_ms.map_or(RETRIES.1, Duration::from_millis),
+                    ),
+                    limit: p.limit_ms.map(Duration::from_millis),
+                };
+                self.migrate(&request, watch, reports)
+            }
+            "Receive" => {
+                let xml = p.xml.as_deref().ok_or(Error::Missing("xml"))?;
+                let attempt = p.attempt.unwrap_or(1);
+                let request = ReceiveRequest { xml, attempt, timeout, with_diff, cancel };
+                self.receive(&request, watch, reports)
+            }
             "Shutdown" => {
                 let wait = p.wait_ms.map_or(SHUTDOWN, Duration::from_millis);
                 self.shutdown(&request()?, wait, watch, reports)

@@ -85,6 +85,33 @@ pub struct Parameters {
     /// Whether records hold what each hook changed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub diff: bool,
+    /// The libvirt of the host that a VM is to go to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Where its memory goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migrate_uri: Option<String>,
+    /// Where the contents of its disks go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disks_uri: Option<String>,
+    /// The socket of the agent of that host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_agent: Option<PathBuf>,
+    /// Whether the contents of disks go along.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub copy_storage: bool,
+    /// How often a busy host is asked again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u32>,
+    /// After which time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_wait_ms: Option<u64>,
+    /// How long the transfer may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_ms: Option<u64>,
+    /// Which attempt this is, from 1, at a host that was busy before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
     /// A name for this call, by which another can cancel it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<String>,
@@ -126,6 +153,8 @@ pub mod error {
     pub const VETOED: &str = "Vetoed";
     /// libvirt refused.
     pub const REFUSED: &str = "Refused";
+    /// It may go better later.
+    pub const BUSY: &str = "Busy";
     /// What was given or found cannot be used.
     pub const FAILED: &str = "Failed";
 }

@@ -12,7 +12,7 @@ use std::path::Path;
 use virt_hooks_contract::Report;
 use virt_hooks_engine::Machine;
 use virt_hooks_engine::Watch;
-use virt_hooks_libvirt::{ErrorKind, XmlFlags};
+use virt_hooks_libvirt::{ErrorKind, StateInfo, XmlFlags};
 
 /// What a VM's record and libvirt say together.
 pub(crate) struct Assessed {
@@ -40,6 +40,9 @@ impl Driver {
                 }
                 _ => {}
             }
+        }
+        if record.phase == Phase::MigratingIn && found == Found::Gone {
+            afters = vec![After::Destroy { reason: "migrate-failed", with_before: true }];
         }
         let machine = match live {
             Some(live) => live,
@@ -107,6 +110,7 @@ impl Driver {
         };
         let (phase, xml) = (self.phase_in_libvirt(uuid)?, domain.xml(XmlFlags::default()));
         let found = match phase {
+            Phase::Paused if domain.state().is_ok_and(StateInfo::is_migrating) => Found::Migrating,
             Phase::Down => return Ok((Found::Gone, None)),
             Phase::Paused => Found::Paused,
             _ => Found::Running,

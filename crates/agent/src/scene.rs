@@ -272,6 +272,10 @@ impl Watch for Noting<'_> {
         self.watch.step_done();
     }
 
+    fn ready(&mut self) {
+        self.watch.ready();
+    }
+
     fn warning(&mut self, text: &str) {
         self.watch.warning(text);
     }

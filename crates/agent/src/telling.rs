@@ -62,6 +62,8 @@ pub enum Progress {
     },
     /// It is over.
     StepDone {},
+    /// All is prepared here for what another host does next.
+    Ready {},
     /// Something is not as it should be.
     Warning {
         /// One line.
@@ -84,6 +86,7 @@ impl Progress {
             Self::Step { what } => watch.step(&what),
             Self::StepRunning { elapsed_ms } => watch.step_running(duration(elapsed_ms)),
             Self::StepDone {} => watch.step_done(),
+            Self::Ready {} => watch.ready(),
             Self::Warning { text } => watch.warning(&text),
         }
     }
@@ -152,6 +155,10 @@ impl<F: FnMut(Progress)> Watch for Teller<F> {
 
     fn step_done(&mut self) {
         (self.send)(Progress::StepDone {});
+    }
+
+    fn ready(&mut self) {
+        (self.send)(Progress::Ready {});
     }
 
     fn warning(&mut self, text: &str) {

@@ -89,6 +89,8 @@ pub struct AgentConfig {
     #[serde(default, deserialize_with = "deserialize_duration")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub stop_timeout: Option<Duration>,
+    /// How many VMs may come from other hosts at once: their sources are asked to wait.
+    pub incoming: Option<u32>,
 }
 
 /// Settings of libvirt's own hook script. libvirt waits for it without end, and whoever asked libvirt for

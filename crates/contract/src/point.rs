@@ -156,6 +156,15 @@ words! {
 }
 
 impl Point {
+    /// The side of a migration that the point is fired on, for `_hook_role`; `None` for all other points.
+    pub fn role(&self) -> Option<&'static str> {
+        match &*self.name {
+            name if name.ends_with("migrate_destination") => Some("destination"),
+            name if name.ends_with("migrate_source") => Some("source"),
+            _ => None,
+        }
+    }
+
     /// A point that stands in no table: a directory somebody made, or a name given on a command line.
     pub fn unknown(name: &str) -> Self {
         Self {
@@ -179,5 +188,18 @@ impl Point {
             notes: Cow::Borrowed(&[]),
             origin: Origin::Host,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_points_of_a_migration_have_a_side() {
+        let table = crate::Catalogue::built_in();
+        let of = |role| table.iter().filter(|p| p.role() == Some(role)).count();
+        assert_eq!((of("source"), of("destination")), (4, 4));
+        assert_eq!(Point::unknown("before_vm_start").role(), None);
     }
 }

@@ -32,6 +32,9 @@ pub trait Watch: Observer {
     /// The step that began last is over.
     fn step_done(&mut self) {}
 
+    /// All is prepared here for what another host does next.
+    fn ready(&mut self) {}
+
     /// Something is odd, and the operation goes on: one line.
     fn warning(&mut self, what: &str) {
         let _ = what;

@@ -183,6 +183,9 @@ functions! {
     virDomainRestoreFlags(*mut VirConnect, *const c_char, *const c_char, c_uint) -> c_int;
     virDomainSaveImageGetXMLDesc(*mut VirConnect, *const c_char, c_uint) -> *mut c_char;
 
+    virDomainMigrateToURI3(*mut VirDomain, *const c_char, *mut VirTypedParameter, c_uint, c_uint) -> c_int;
+    virDomainAbortJob(*mut VirDomain) -> c_int;
+
     virDomainUndefine(*mut VirDomain) -> c_int;
     virDomainMemoryStats(*mut VirDomain, *mut VirDomainMemoryStat, c_uint, c_uint) -> c_int;
     virDomainGetMetadata(*mut VirDomain, c_int, *const c_char, c_uint) -> *mut c_char;

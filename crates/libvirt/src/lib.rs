@@ -38,6 +38,7 @@ mod error;
 mod events;
 mod ffi;
 mod library;
+mod migrate;
 mod node;
 mod registry;
 mod saving;
@@ -52,6 +53,7 @@ pub use events::{
     Subscription, SuspendReason,
 };
 pub use library::Libvirt;
+pub use migrate::MigrateFlags;
 pub use node::{Control, DomainStats, NodeDevice, StatValue};
 pub use saving::SaveFlags;
 pub use types::{Affect, CreateFlags, State, StateInfo, Version, XmlFlags};

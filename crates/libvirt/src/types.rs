@@ -78,6 +78,14 @@ pub struct StateInfo {
     pub reason: i32,
 }
 
+impl StateInfo {
+    /// Whether it stands still because it is on its way to this host or from it
+    /// (`VIR_DOMAIN_PAUSED_MIGRATION`).
+    pub fn is_migrating(self) -> bool {
+        self.state == State::Paused && self.reason == 2
+    }
+}
+
 /// How to start a VM (`virDomainCreateFlags`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct CreateFlags(u32);

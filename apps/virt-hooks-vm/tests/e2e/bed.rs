@@ -307,6 +307,20 @@ impl Bed {
         Running::of(&mut self.command_of(Path::new(env!("CARGO_BIN_EXE_virt-hooks-vm")), &all))
     }
 
+    /// Begins to run `vm` with arguments; what it says goes to a file of this name, to be read meanwhile.
+    pub(crate) fn begin_saying(&self, arguments: &[&str], file: &str) -> Result<Running> {
+        let all: Vec<&str> = ["vm"].iter().chain(arguments).copied().collect();
+        let mut command = self.command_of(Path::new(env!("CARGO_BIN_EXE_virt-hooks-vm")), &all);
+        command.stdout(Stdio::null()).stderr(fs::File::create(self.path(file))?);
+        Ok(Running(Some(command.spawn()?)))
+    }
+
+    /// Waits until what goes to that file has these words.
+    pub(crate) fn wait_for_words(&self, file: &str, words: &str) {
+        let said = || fs::read_to_string(self.path(file)).is_ok_and(|text| text.contains(words));
+        until(&format!("{file} says \"{words}\""), said);
+    }
+
     /// Starts a VM and waits until its guest is up, and hears what it is asked.
     pub(crate) fn run_guest(&self, name: &str, xml: &str) -> Result {
         self.vm(&["start", "--xml", &self.file(&format!("{name}.xml"), xml)?])?.expect(0);

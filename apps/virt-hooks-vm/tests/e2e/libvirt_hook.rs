@@ -40,12 +40,12 @@ const NIC: &str = "<interface type='user'><mac address='52:54:00:00:00:0b'/><mod
 const AFTERWARDS: [&str; 2] = ["after_vm_destroy", "after_device_destroy"];
 
 /// A file with the XML of a VM that has a property, and a device with one.
-fn custom(bed: &Bed, name: &str) -> Result<String> {
+pub(crate) fn custom(bed: &Bed, name: &str) -> Result<String> {
     let options = GuestOptions { metadata: METADATA.into(), devices: NIC.into(), ..Default::default() };
     bed.file(&format!("{name}.xml"), &bed.xml(name, options))
 }
 
-fn spy_on_all(bed: &Bed) -> Result {
+pub(crate) fn spy_on_all(bed: &Bed) -> Result {
     let table = virt_hooks_contract::Catalogue::built_in();
     let names: Vec<&str> = table
         .iter()
@@ -55,7 +55,7 @@ fn spy_on_all(bed: &Bed) -> Result {
     bed.spy(&names)
 }
 
-fn reasons(seen: &[Seen]) -> Vec<&str> {
+pub(crate) fn reasons(seen: &[Seen]) -> Vec<&str> {
     seen.iter().map(|s| s.variable("_hook_reason")).collect()
 }
 

@@ -21,6 +21,7 @@ mod launch_flags;
 mod libvirt_hook;
 mod life;
 mod memory_and_cpus;
+mod migrating;
 mod nics;
 mod pausing;
 mod properties;
@@ -57,6 +58,8 @@ enum Needs {
     Command,
     /// A daemon, the command, and `virsh`: libvirt's own hook script.
     HookScript,
+    /// All that, and the agent.
+    AgentAndScript,
     /// All that the demo needs.
     Demo,
     /// The embedded driver, the command, and the executable with the bundled hooks.
@@ -90,19 +93,19 @@ impl Needs {
                 let error = Libvirt::load().err()?;
                 return Some(("libvirt.so.0".to_owned(), error.to_string()));
             }
-            Self::Command | Self::HookScript if !bed::command().is_file() => {
+            Self::Command | Self::HookScript | Self::AgentAndScript if !bed::command().is_file() => {
                 return Some((
                     "virt-hooks".to_owned(),
                     format!("{} is missing; `cargo build -p virt-hooks`", bed::command().display()),
                 ));
             }
-            Self::Agent if !bed::agent().is_file() => {
+            Self::Agent | Self::AgentAndScript if !bed::agent().is_file() => {
                 return Some((
                     "virt-hooksd".to_owned(),
                     format!("{} is missing; `cargo build -p virt-hooksd`", bed::agent().display()),
                 ));
             }
-            Self::Demo | Self::HookScript if !has_virsh() => {
+            Self::Demo | Self::HookScript | Self::AgentAndScript if !has_virsh() => {
                 return Some(("virsh".to_owned(), "virsh is missing; install libvirt-clients".to_owned()));
             }
             Self::Qemu
@@ -112,7 +115,7 @@ impl Needs {
             | Self::BundledApart
             | Self::BundledImages
             | Self::BundledSpice => requirements().err()?,
-            Self::Daemon | Self::DaemonSpice | Self::HookScript | Self::Agent => {
+            Self::Daemon | Self::DaemonSpice | Self::HookScript | Self::AgentAndScript | Self::Agent => {
                 Daemon::requirements().err()?
             }
         };
@@ -154,6 +157,7 @@ fn main() {
         Needs::DaemonSpice,
         Needs::Command,
         Needs::HookScript,
+        Needs::AgentAndScript,
         Needs::Demo,
         Needs::Bundled,
         Needs::BundledApart,
@@ -188,6 +192,7 @@ fn main() {
         crashes::TESTS,
         drives::TESTS,
         memory_and_cpus::TESTS,
+        migrating::TESTS,
         nics::TESTS,
         tickets::TESTS,
         unplugging::TESTS,

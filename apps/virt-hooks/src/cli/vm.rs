@@ -32,6 +32,8 @@ pub enum VmCommand {
     Dehibernate(VmRestore),
     /// Bring a VM back from the memory of a snapshot, and continue it
     RestoreSnapshot(VmRestore),
+    /// Move a running VM to another host, hooks on both sides included
+    Migrate(Box<VmMigrate>),
     /// Ask a VM's guest to shut down, and wait until it has
     Shutdown(VmShutdown),
     /// Run the hooks of a destroy, and destroy the VM
@@ -181,6 +183,44 @@ pub struct VmHibernate {
 pub struct VmRestore {
     /// The file of the saved VM, which stays
     pub file: PathBuf,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub whom: Whom,
+    /// How its hooks are run and told.
+    #[command(flatten)]
+    pub telling: Telling,
+}
+
+/// Migrates a VM.
+#[derive(Args, Clone, Debug)]
+pub struct VmMigrate {
+    /// The VM, by name or UUID
+    #[arg(value_name = "NAME|UUID")]
+    pub vm: String,
+    /// The libvirt of the destination, as the daemon of this host reaches it, such as qemu+tls://b.example/system
+    #[arg(long, value_name = "URI")]
+    pub to: String,
+    /// Where the VM's memory goes, such as tcp://b.example:49152, where libvirt is not to choose
+    #[arg(long, value_name = "URI")]
+    pub migrate_uri: Option<String>,
+    /// The socket of the destination's agent, which makes ready for the VM; without it libvirt's hook script there does
+    #[arg(long, value_name = "PATH")]
+    pub to_agent: Option<PathBuf>,
+    /// Move the contents of the disks too: the destination does not share them
+    #[arg(long)]
+    pub copy_storage: bool,
+    /// Where these go, such as unix:///run/disks.sock, where libvirt is not to choose
+    #[arg(long, value_name = "URI", requires = "copy_storage")]
+    pub disks_uri: Option<String>,
+    /// How often a destination that is busy is asked again; 3 times where not said
+    #[arg(long, value_name = "N")]
+    pub retries: Option<u32>,
+    /// After which time, such as 30s; 10s where not said
+    #[arg(long, value_name = "DUR", value_parser = parse_duration)]
+    pub retry_wait: Option<Duration>,
+    /// Give the migration up where it takes longer, such as 10m
+    #[arg(long, value_name = "DUR", value_parser = parse_duration)]
+    pub abort_after: Option<Duration>,
     /// Whom to ask.
     #[command(flatten)]
     pub whom: Whom,

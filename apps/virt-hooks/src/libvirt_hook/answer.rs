@@ -338,12 +338,7 @@ impl Answering<'_> {
                 &unknown
             }
         };
-        let role = match name {
-            _ if name.ends_with("migrate_destination") => Some("destination"),
-            _ if name.ends_with("migrate_source") => Some("source"),
-            _ => None,
-        };
-        let role = role.map(|role| [(env::ROLE, role)]);
+        let role = point.role().map(|role| [(env::ROLE, role)]);
         let event = Event {
             vm: self.vm.as_ref(),
             parameters,
