@@ -20,6 +20,7 @@ mod interrupts;
 mod launch_flags;
 mod libvirt_hook;
 mod life;
+mod load;
 mod memory_and_cpus;
 mod nics;
 mod pausing;
@@ -171,6 +172,7 @@ fn main() {
         demo::TESTS,
         bundled::TESTS,
         life::TESTS,
+        load::TESTS,
         vetoes::TESTS,
         refusals::TESTS,
         stored::TESTS,
