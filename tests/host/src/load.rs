@@ -172,13 +172,6 @@ impl Notes {
         Self { lines: text.lines().map(line).collect() }
     }
 
-    /// Those after so many lines.
-    #[must_use]
-    pub fn without_the_first(mut self, lines: usize) -> Self {
-        self.lines.drain(..lines.min(self.lines.len()));
-        self
-    }
-
     /// `point hook` of one VM, in order.
     pub fn of<'a>(&'a self, vm: &'a Vm) -> impl Iterator<Item = &'a str> {
         self.lines.iter().filter(|(_, uuid)| *uuid == vm.uuid).map(|(hook, _)| hook.as_str())
