@@ -41,13 +41,18 @@ pub(crate) fn find(stage: &Stage, given: Option<&Path>) -> Result<Vec<String>, S
 /// A static executable of the workspace, as it is installed.
 pub(crate) fn build(package: &str) -> Result<PathBuf, BenchError> {
     let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+    cargo_build(&["--package", package, "--bin", package, "--target", &target])
+}
+
+/// The last executable that cargo names when it builds this.
+pub(crate) fn cargo_build(what: &[&str]) -> Result<PathBuf, BenchError> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let said = run(Command::new(cargo)
         .current_dir(root)
-        .args(["build", "--release", "--quiet", "--package", package, "--bin", package])
-        .args(["--target", &target, "--message-format", "json"]))?;
-    // The last executable named is that of the package asked for.
+        .args(["build", "--release", "--quiet", "--message-format", "json"])
+        .args(what))?;
+    // With one package, the last executable named is that package's.
     String::from_utf8_lossy(&said)
         .lines()
         .filter_map(|line| line.split_once("\"executable\":\"")?.1.split_once('"'))

@@ -33,9 +33,19 @@ pub(crate) enum BenchError {
     /// A bundled hook's description of itself cannot be read; such as one that is newer than this program.
     #[error("{0}; build the benchmark again")]
     Manifest(String),
+    /// The host of real VMs.
+    #[error(transparent)]
+    Host(#[from] virt_hooks_testhost::HostError),
+    /// A VM's life.
+    #[error(transparent)]
+    Load(#[from] virt_hooks_testhost::load::LoadError),
+    /// The agent did what it must not.
+    #[error("under load: {0}; no figures are written")]
+    Unsound(String),
     /// A command line that means nothing.
     #[error(
-        "{0}; usage: virt-hooks-bench all [--quick] [--markdown [FILE]] [--no-shield] [--no-cli | --cli PROGRAM]"
+        "{0}; usage: virt-hooks-bench all [--quick] [--markdown [FILE]] [--no-shield] [--no-cli | --cli PROGRAM], or \
+         virt-hooks-bench load [--quick] [--rounds N] [--markdown [FILE]]"
     )]
     Usage(String),
 }

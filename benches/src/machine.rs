@@ -5,11 +5,11 @@ use std::process::{Command, Stdio};
 
 /// The machine and the day, for the head of a table.
 pub(crate) struct Machine {
-    pub(crate) date: String,
-    pub(crate) kernel: String,
-    pub(crate) cpu: String,
-    pub(crate) cpus: usize,
-    pub(crate) load: f64,
+    date: String,
+    kernel: String,
+    cpu: String,
+    cpus: usize,
+    load: f64,
 }
 
 impl Machine {
@@ -27,6 +27,11 @@ impl Machine {
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
             load: read("/proc/loadavg").split(' ').next().and_then(|l| l.parse().ok()).unwrap_or(0.0),
         }
+    }
+
+    pub(crate) fn describe(&self) -> String {
+        let Self { date, kernel, cpu, cpus, load } = self;
+        format!("{date}, {kernel} on {cpus} CPUs of {cpu}, load average at the end {load:.1}")
     }
 }
 

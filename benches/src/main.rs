@@ -4,6 +4,8 @@
 //! What is compared runs in worker processes, all alive at once; in each round every one of them gets one
 //! short slice, in shuffled order, and ratios are taken between slices of one round. `docs/performance.md`
 //! says what that is good for and what to distrust; `--markdown` rewrites the figures there.
+//!
+//! `load` is apart: it measures the agent with many real VMs at once.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::print_stdout,
@@ -18,6 +20,7 @@ mod command;
 mod document;
 mod edits;
 mod error;
+mod load;
 mod machine;
 mod participant;
 mod report;
@@ -42,11 +45,13 @@ struct Options {
     cli: bool,
     program: Option<PathBuf>,
     markdown: Option<PathBuf>,
+    rounds: Option<usize>,
 }
 
 impl Options {
     fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, BenchError> {
-        let mut options = Self { quick: false, shield: true, cli: true, program: None, markdown: None };
+        let mut options =
+            Self { quick: false, shield: true, cli: true, program: None, markdown: None, rounds: None };
         let mut next = arguments.next();
         while let Some(argument) = next {
             next = arguments.next();
@@ -54,6 +59,14 @@ impl Options {
                 "--quick" => options.quick = true,
                 "--no-shield" => options.shield = false,
                 "--no-cli" => options.cli = false,
+                "--rounds" => {
+                    let number = next.take().and_then(|n| n.parse().ok()).filter(|n| *n > 0);
+                    next = arguments.next();
+                    if number.is_none() {
+                        return Err(BenchError::Usage("--rounds takes a number from 1 on".into()));
+                    }
+                    options.rounds = number;
+                }
                 "--cli" => {
                     options.program = next.take().map(PathBuf::from);
                     next = arguments.next();
@@ -83,6 +96,7 @@ fn main() -> ExitCode {
             worker::serve(number(), number())
         }
         Some("all") => Options::parse(arguments).and_then(|options| all(&options)),
+        Some("load") => Options::parse(arguments).and_then(|options| load(&options)),
         other => Err(BenchError::Usage(format!("no such measurement: {}", other.unwrap_or("(none)")))),
     };
     match result {
@@ -94,7 +108,19 @@ fn main() -> ExitCode {
     }
 }
 
+fn load(options: &Options) -> Result<(), BenchError> {
+    if !options.shield || !options.cli || options.program.is_some() {
+        return Err(BenchError::Usage("load takes --quick, --rounds and --markdown only".into()));
+    }
+    let started = Instant::now();
+    let mut progress = |what: &str| eprintln!("[{:4.0} s] {what}", started.elapsed().as_secs_f64());
+    load::measure(options.quick, options.rounds, options.markdown.as_deref(), &mut progress)
+}
+
 fn all(options: &Options) -> Result<(), BenchError> {
+    if options.rounds.is_some() {
+        return Err(BenchError::Usage("--rounds is for load".into()));
+    }
     let started = Instant::now();
     let mut progress = |what: &str| eprintln!("[{:4.0} s] {what}", started.elapsed().as_secs_f64());
     progress("compiling the loops in C and the command");
@@ -122,7 +148,7 @@ fn all(options: &Options) -> Result<(), BenchError> {
         println!("{}", table.text());
     }
     if let Some(path) = &options.markdown {
-        document::write(path, &head, &tables)?;
+        document::write(path, &document::FIGURES, &head, &tables)?;
     }
     progress("done");
     Ok(())

@@ -37,6 +37,7 @@ mod capabilities;
 mod daemon;
 mod guest;
 mod host;
+pub mod load;
 mod process;
 mod reaper;
 mod requirements;

@@ -436,6 +436,11 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.running.0.as_ref().expect("it runs").id()
+    }
+
     /// Asks it to end, and waits for that: what it wrote to standard error.
     pub(crate) fn stop(self) -> Result<String> {
         self.running.signal(Signal::TERM)?;

@@ -20,6 +20,7 @@ mod interrupts;
 mod launch_flags;
 mod libvirt_hook;
 mod life;
+mod load;
 mod memory_and_cpus;
 mod migrating;
 mod nics;
@@ -175,6 +176,7 @@ fn main() {
         demo::TESTS,
         bundled::TESTS,
         life::TESTS,
+        load::TESTS,
         vetoes::TESTS,
         refusals::TESTS,
         stored::TESTS,
