@@ -8,6 +8,7 @@
 mod check;
 pub mod cli;
 mod conflicts;
+mod convert;
 pub mod destination;
 mod diff;
 mod doctor;
@@ -84,6 +85,7 @@ pub fn run(environ: &Environ, streams: &mut Streams<'_>) -> u8 {
             Command::Properties(properties) => properties::run(properties, &cli.locations, environ, streams),
             Command::Verify(verify) => shelf::verify(verify, &cli.locations, streams),
             Command::Diff(diff) => diff::run(diff, &cli.locations, environ, streams),
+            Command::Convert(verb) => convert::run(verb, &cli.locations, environ, streams),
             Command::Host(AboutHost { command: HostCommand::SetupNetworks(asked) }) => {
                 setup_networks::run(asked, &cli.locations, environ, streams)
             }

@@ -2,6 +2,7 @@
 //! The grammar of the command line.
 
 mod check;
+mod convert;
 mod doctor;
 mod fire;
 mod history;
@@ -20,6 +21,7 @@ mod vm;
 mod vm_devices;
 
 pub use check::{Check, CheckTarget};
+pub use convert::{Convert, ConvertCommand, ConvertFormat, ConvertOvirt};
 pub use doctor::Doctor;
 pub use fire::{Checking, Fire, Kind, OnFailure};
 pub use history::History;
@@ -134,6 +136,8 @@ pub enum Command {
     Verify(Verify),
     /// Compare the hooks of two hosts
     Diff(Diff),
+    /// Take virtual machines with their properties elsewhere
+    Convert(Convert),
     /// Start and stop virtual machines, hooks included
     Vm(Vm),
     /// Ask a host what it has and does, and set up its networks, hooks included
