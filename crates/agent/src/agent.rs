@@ -254,12 +254,25 @@ impl Agent {
             known.insert(record.uuid.clone());
             let desk = desks.of(&record.uuid);
             // What an operation is at is its own to end.
-            if !desk.attended() {
-                self.look_at(driver, &desk, record)?;
+            if desk.attended() {
+                // But what was told of the VM meanwhile is lost.
+                desk.unsettle();
+            } else {
+                // Until it is known better.
+                desk.reset(Life::resumed(driver.connection.uri(), record.phase));
+                let name = record.name.clone();
+                self.look_at(driver, &desk, record).or_else(|error| self.pass_over(driver, &name, error))?;
             }
         }
         for uuid in driver.running()?.into_iter().filter(|uuid| !known.contains(uuid)) {
-            let (found, Some(machine)) = driver.found(&uuid)? else { continue };
+            let (found, machine) = match driver.found(&uuid) {
+                Ok((found, Some(machine))) => (found, machine),
+                Ok((_, None)) => continue,
+                Err(error) => {
+                    self.pass_over(driver, &uuid, error)?;
+                    continue;
+                }
+            };
             let desk = desks.of(&uuid);
             // Somebody's VM: from now on it is ours to look after. One that was not there before we listened was
             // started just now, perhaps before events came.
@@ -272,6 +285,15 @@ impl Agent {
             desk.reset(life);
             afters.into_iter().for_each(|after| desk.leave(desk.due(after)));
         }
+        Ok(())
+    }
+
+    /// One VM that cannot be looked at keeps nobody from the others; a connection that is lost does.
+    fn pass_over(&self, driver: &Driver, vm: &str, error: Error) -> Result<(), Error> {
+        if !driver.connection.is_alive() {
+            return Err(error);
+        }
+        self.chronicler.say(&format!("VM {vm}: {error}: what happened to it before is not known"));
         Ok(())
     }
 
@@ -290,6 +312,12 @@ impl Agent {
         self.in_background(move || {
             operation.wait();
             turns.iter().for_each(Due::wait);
+            // Hooks may know by now: from a look before this one, over a connection that did not last, or from what
+            // was told of the VM since.
+            let record = match driver.records.load(&record.uuid) {
+                Some(now) if now.phase == record.phase => now,
+                _ => return,
+            };
             let mut reports = Vec::new();
             let mut watch = Complaining { agent: &agent };
             if let Err(error) = driver.catch_up(&record, assessed, &mut watch, &mut reports) {
@@ -314,8 +342,12 @@ impl Agent {
             };
             match self.look_at(driver, &desk, record) {
                 Ok(()) => desk.settled(),
-                // After the next connection.
-                Err(error) => self.chronicler.say(&error.to_string()),
+                // Where the connection is lost, after the next one.
+                Err(error) => {
+                    if self.pass_over(driver, &desk.uuid, error).is_ok() {
+                        desk.settled();
+                    }
+                }
             }
         }
     }
@@ -463,5 +495,52 @@ impl Driver {
     fn running(&self) -> Result<Vec<String>, Error> {
         let all = self.connection.list().map_err(Error::Unreachable)?;
         Ok(all.into_iter().filter(|vm| vm.id.is_some()).map(|vm| vm.uuid).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+    use virt_hooks_engine::Overrides;
+
+    struct Points(mpsc::Sender<String>);
+
+    impl Chronicler for Points {
+        fn fired(&self, reports: &[Report]) {
+            reports.iter().for_each(|report| drop(self.0.send(report.point.clone())));
+        }
+
+        fn say(&self, _line: &str) {}
+    }
+
+    #[test]
+    #[allow(clippy::print_stderr, reason = "says what was not tested")]
+    fn hooks_are_told_once_however_often_one_looks() {
+        if let Err(missing) = virt_hooks_libvirt::Libvirt::load() {
+            eprintln!("not tested: {missing}");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let hooks_dirs = vec![dir.path().to_owned()];
+        let [run_dir, state_dir] = ["run", "state"].map(|name| Some(dir.path().join(name)));
+        let overrides = Overrides { hooks_dirs, run_dir, state_dir, ..Overrides::default() };
+        let host = Host::load(overrides, &|_| None).unwrap();
+        let (sender, points) = mpsc::channel();
+        let agent = Agent::start(Some("test:///default"), host, Box::new(Points(sender))).unwrap();
+        assert!(agent.wait_until_ready(Duration::from_secs(600)));
+        let driver = agent.driver().unwrap();
+        let uuid = "00000000-0000-0000-0000-00000000000a";
+        let xml = format!("<domain><name>gone</name><uuid>{uuid}</uuid></domain>");
+        driver.adopt(&Machine::read(xml.as_bytes()).unwrap(), Phase::Up).unwrap();
+        let desk = driver.desks.as_ref().unwrap().of(uuid);
+        let busy = desk.operations.turn();
+        for _ in 0..2 {
+            agent.look_at(&driver, &desk, driver.records.load(uuid).unwrap()).unwrap();
+        }
+        drop(busy);
+        assert!(agent.stop(Duration::from_secs(600)));
+        assert_eq!(points.try_iter().filter(|point| point == "after_vm_destroy").count(), 1);
+        assert_eq!(driver.records.load(uuid), None);
     }
 }

@@ -63,7 +63,7 @@ impl Driver {
     ) -> Result<Defined, Error> {
         let domain = self.connection.lookup(request.vm).map_err(Error::Unreachable)?;
         let (name, uuid) = (domain.name().to_owned(), domain.uuid().to_owned());
-        let _lock = VmLock::take(&self.engine.settings().run_dir, &uuid, &name)?;
+        let _lock = VmLock::take_beside(&self.engine.settings().run_dir, &uuid, &name)?;
         if !domain.is_persistent().map_err(Error::Unreachable)? {
             return Err(Error::NotStored(name));
         }

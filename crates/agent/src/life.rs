@@ -357,7 +357,15 @@ impl Life {
         }
     }
 
+    /// A guest that shuts down to boot again runs on after all: libvirt tells SHUTDOWN and no STOPPED.
+    fn stayed(&mut self) {
+        if self.phase == Phase::GoingDown && !self.ours {
+            self.settle();
+        }
+    }
+
     fn resumed_event(&mut self, reason: ResumeReason) -> Vec<After> {
+        self.stayed();
         let was_still = std::mem::take(&mut self.still);
         match (self.phase, self.origin) {
             (Phase::Starting, _) if self.ours => {
@@ -393,6 +401,7 @@ impl Life {
     }
 
     fn suspended(&mut self, reason: SuspendReason) -> Vec<After> {
+        self.stayed();
         let was_still = std::mem::replace(&mut self.still, self.phase != Phase::Down);
         match (self.phase, self.origin) {
             (Phase::Starting, _) if self.ours => {

@@ -192,6 +192,19 @@ fn destroyed_once_whoever_does_it_and_in_whatever_order() {
 }
 
 #[test]
+fn a_guest_that_boots_again_is_heard_as_before() {
+    let boot = || vec![E(RESUMED), E(STARTED), E(Lifecycle::Shutdown(ShutdownReason::Guest))];
+    for back in [vec![], vec![E(RESUMED)]] {
+        let mut inputs = boot();
+        inputs.extend(back);
+        inputs.extend([E(SUSPENDED), E(RESUMED)]);
+        let (afters, phase) = run(QEMU, inputs);
+        assert_eq!(afters.concat(), [After::Start, After::Pause("pause"), After::Cont]);
+        assert_eq!(phase, Phase::Up);
+    }
+}
+
+#[test]
 fn a_late_stop_does_not_end_the_next_life() {
     let inputs = [
         E(RESUMED),

@@ -56,7 +56,8 @@ impl Drop for Presence {
 pub(crate) fn agent_of(run_dir: &Path) -> Option<String> {
     let path = path(run_dir);
     let file = File::options().read(true).write(true).open(&path).ok()?;
-    match file.try_lock() {
+    // Shared: who looks at the same time is no agent.
+    match file.try_lock_shared() {
         Err(TryLockError::WouldBlock) => fs::read_to_string(&path).ok(),
         // One that was killed.
         _ => None,
@@ -79,6 +80,17 @@ mod tests {
         drop(presence);
         assert_eq!(agent_of(dir.path()), None);
         assert_eq!(fs::read_dir(dir.path().join("vm")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn who_looks_at_the_same_time_is_no_agent() {
+        let dir = tempfile::tempdir().unwrap();
+        let killed = Presence::take(dir.path()).unwrap();
+        killed.serves("qemu:///system").unwrap();
+        killed.file.unlock().unwrap();
+        let other = File::open(&killed.path).unwrap();
+        other.try_lock_shared().unwrap();
+        assert_eq!(agent_of(dir.path()), None);
     }
 
     #[test]

@@ -135,6 +135,19 @@ impl Records {
         let _ = fs::remove_file(self.path(uuid));
     }
 
+    /// Forgets a VM with the operation that ended it; unless another operation is at it already, such as its next
+    /// start while hooks of its end still run: then the record is that one's.
+    fn finish(&self, uuid: &str, number: u64) {
+        let _turn = self.lock();
+        if let Some(mut record) = self.load(uuid) {
+            record.underway.retain(|u| u.number != number);
+            if !record.underway.is_empty() && self.write(&record).is_ok() {
+                return;
+            }
+        }
+        let _ = fs::remove_file(self.path(uuid));
+    }
+
     fn change(&self, uuid: &str, change: impl FnOnce(&mut Record)) -> Result<(), Error> {
         let _turn = self.lock();
         let Some(mut record) = self.load(uuid) else { return Ok(()) };
@@ -222,7 +235,7 @@ impl Notes {
     /// All hooks of the operation ran; the VM is where `phase` says.
     pub(crate) fn end(&self, phase: Phase, keep: bool) {
         if phase == Phase::Down || !keep {
-            self.records.remove(&self.uuid);
+            self.records.finish(&self.uuid, self.number);
             return;
         }
         let number = self.number;
@@ -275,6 +288,19 @@ mod tests {
         records.begin(("u", "web"), "destroy", Phase::GoingDown, "").unwrap().end(Phase::Down, true);
         assert_eq!(records.load("u"), None);
         assert_eq!(records.all(), []);
+    }
+
+    #[test]
+    fn the_end_of_a_life_leaves_the_record_to_the_next_one() {
+        let (_dir, records) = records();
+        let end = records.begin(("u", "web"), "observe", Phase::Up, "<old/>").unwrap();
+        let start = records.begin(("u", "web"), "start", Phase::Starting, "<new/>").unwrap();
+        end.end(Phase::Down, true);
+        let record = records.load("u").unwrap();
+        assert!(record.was_at("start") && !record.was_at("observe"));
+        assert_eq!((record.phase, record.xml.as_str()), (Phase::Starting, "<new/>"));
+        start.end(Phase::Up, true);
+        assert_eq!(records.load("u").unwrap().phase, Phase::Up);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use crate::payload::make_run_dir;
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Why a VM cannot be locked.
@@ -22,6 +22,9 @@ pub enum LockError {
         source: io::Error,
     },
 }
+
+/// What is in the file of an operation that neither begins nor ends a life.
+const BESIDE: &[u8] = b"beside";
 
 /// Held as long as an operation of a driver lasts; the kernel frees it when the process dies.
 #[derive(Debug)]
@@ -61,6 +64,7 @@ impl VmLock {
             // Who had it before us may have removed the file we opened: then nobody else would see our lock.
             match fs::symlink_metadata(&path) {
                 Ok(m) if Some(m.ino()) == file.metadata().ok().map(|f| f.ino()) => {
+                    file.set_len(0).map_err(failed)?;
                     return Ok(Self { path, file });
                 }
                 Ok(_) => {}
@@ -70,7 +74,20 @@ impl VmLock {
         }
     }
 
-    /// Whether a living process has the lock of a VM: a driver is at an operation on it.
+    /// As [`VmLock::take`], for an operation that neither begins nor ends a life of the VM: what libvirt tells of
+    /// such meanwhile is others' doing, and [`VmLock::is_held`] leaves it to who asks.
+    ///
+    /// # Errors
+    /// As those of [`VmLock::take`].
+    pub fn take_beside(run_dir: &Path, uuid: &str, name: &str) -> Result<Self, LockError> {
+        let lock = Self::take(run_dir, uuid, name)?;
+        let failed = |source| LockError::File { path: lock.path.clone(), source };
+        lock.file.write_all_at(BESIDE, 0).map_err(failed)?;
+        Ok(lock)
+    }
+
+    /// Whether a living process has the lock of a VM: a driver is at an operation on it that may begin or end its
+    /// life, and fires the points of that.
     ///
     /// # Errors
     /// The file is there but cannot be looked at.
@@ -85,7 +102,10 @@ impl VmLock {
         // Given back when the file is closed.
         match file.try_lock_shared() {
             Ok(()) => Ok(false),
-            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::WouldBlock) => {
+                let mut said = [0; BESIDE.len()];
+                Ok(!matches!(file.read_at(&mut said, 0), Ok(n) if said[..n] == *BESIDE))
+            }
             Err(TryLockError::Error(e)) => Err(failed(e)),
         }
     }
@@ -138,6 +158,19 @@ mod tests {
         assert!(!VmLock::is_held(dir.path(), "u").unwrap());
         drop(take().unwrap());
         assert_eq!(fs::read_dir(dir.path().join("vm")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_change_beside_the_life_keeps_out_operations_and_hides_no_event() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = VmLock::take_beside(dir.path(), "u", "web").unwrap();
+        assert!(matches!(VmLock::take(dir.path(), "u", "web"), Err(LockError::Busy(_))));
+        assert!(!VmLock::is_held(dir.path(), "u").unwrap());
+        drop(held);
+        // One that was killed.
+        fs::write(dir.path().join("vm/u.lock"), BESIDE).unwrap();
+        let _held = VmLock::take(dir.path(), "u", "web").unwrap();
+        assert!(VmLock::is_held(dir.path(), "u").unwrap());
     }
 
     #[test]

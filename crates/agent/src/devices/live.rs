@@ -20,7 +20,7 @@ pub(super) struct Live {
 impl Driver {
     pub(super) fn live(&self, vm: &str) -> Result<Live, Error> {
         let domain = self.connection.lookup(vm).map_err(Error::Unreachable)?;
-        let lock = VmLock::take(&self.engine.settings().run_dir, domain.uuid(), domain.name())?;
+        let lock = VmLock::take_beside(&self.engine.settings().run_dir, domain.uuid(), domain.name())?;
         if !domain.is_active().map_err(Error::Unreachable)? {
             return Err(Error::NotRunning(domain.name().to_owned()));
         }

@@ -161,7 +161,7 @@ impl Driver {
     ) -> Result<Option<Changed>, Error> {
         let Some(name) = self.removals.name(uuid, alias) else { return Ok(None) };
         // First the lock: whoever has it may be about to take the same removal.
-        let lock = VmLock::take(&self.engine.settings().run_dir, uuid, &name)?;
+        let lock = VmLock::take_beside(&self.engine.settings().run_dir, uuid, &name)?;
         let Some(pending) = self.removals.take(uuid, alias) else { return Ok(None) };
         let domain = match self.connection.lookup(uuid) {
             Ok(domain) => domain,
