@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What can be done here; the work is in cargo, xtask and packaging/.
 .POSIX:
-.PHONY: help demo build test lint bench install packages clean check-cargo
+.PHONY: help demo build test lint bench install packages image clean check-cargo
 
 PREFIX = /usr
 DESTDIR =
@@ -37,7 +37,7 @@ lint: check-cargo ## Check format and lints
 	cargo fmt --check
 	rustfmt --check --edition 2024 --config-path . hooks/*/*.rs
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-	@if command -v shellcheck >/dev/null; then set -x; shellcheck packaging/*.sh examples/demo/run.sh tests/golden/run.sh; \
+	@if command -v shellcheck >/dev/null; then set -x; shellcheck packaging/*.sh packaging/*/*.sh examples/demo/run.sh tests/golden/run.sh; \
 	else echo 'shellcheck is not here: scripts are not checked'; fi
 
 bench: check-cargo ## Measure the engine beside a C loop, and print a table
@@ -48,6 +48,9 @@ install: ## Build static executables and install them: DESTDIR= PREFIX=/usr
 
 packages: ## Make an rpm and a deb of everything in target/packages: SIGN=KEY
 	@PREFIX=/usr SIGN='$(SIGN)' packaging/install.sh --packages "$${CARGO_TARGET_DIR:-target}/packages"
+
+image: ## Build the image for KubeVirt: TAG=registry/name:version TOOL=podman
+	@TOOL='$(TOOL)' packaging/kubevirt/build.sh $(TAG)
 
 clean: check-cargo ## Remove what was built
 	cargo clean

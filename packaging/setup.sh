@@ -84,6 +84,9 @@ if [ "$purpose" = test ]; then
 	has rpm || need rpm rpm rpm
 	has rpmlint || need rpmlint rpmlint rpmlint
 	has gpg || need gpg gnupg gnupg2
+	has xmllint || need xmllint libxml2-utils libxml2
+	has strace || need strace strace strace
+	has visudo || need visudo sudo sudo
 	# Debian's own, for debs; Fedora has dpkg.
 	has dpkg || need dpkg dpkg dpkg
 	if [ "$manager" = apt ] && ! has lintian; then need lintian lintian lintian; fi

@@ -2,8 +2,11 @@
 //! Files that are generated and committed, so that they can be read where the sources are.
 
 use crate::book;
+use crate::bundled;
+use crate::contract;
 use crate::differs;
 use crate::error::Error;
+use crate::reference;
 use crate::schema;
 use std::fmt::Write;
 use std::fs;
@@ -14,7 +17,12 @@ use virt_hooks_contract::Catalogue;
 /// The path of each, and what it should hold.
 fn files() -> Result<Vec<(&'static str, String)>, Error> {
     Ok(vec![
-        ("docs/hook-points.md", book::page(&Catalogue::built_in())),
+        ("docs/book/src/hook-points.md", book::page(&Catalogue::built_in())),
+        ("docs/book/src/contract.md", contract::chapter()),
+        ("docs/book/src/hook-toml.md", reference::manifest().chapter()),
+        ("docs/book/src/config-toml.md", reference::config().chapter()),
+        ("docs/book/src/bundled-hooks.md", bundled::page(&crate::root())?),
+        ("docs/schema/config.schema.json", schema::config()?),
         ("docs/schema/report.schema.json", schema::report()?),
         ("docs/schema/hook.schema.json", schema::manifest()?),
         ("tests/golden/differs.txt", differs::page(&crate::root().join("hooks"))?),
@@ -82,7 +90,7 @@ mod tests {
         assert_eq!(write_in(root.path()).unwrap().lines().count(), files().unwrap().len());
         check_in(root.path()).unwrap();
         assert_eq!(write_in(root.path()).unwrap(), "");
-        let page = root.path().join("docs/hook-points.md");
+        let page = root.path().join("docs/book/src/hook-points.md");
         let text = fs::read_to_string(&page).unwrap();
         fs::write(&page, text.replacen("before_vm_start", "before_vm_strat", 1)).unwrap();
         let said = check_in(root.path()).unwrap_err().to_string();

@@ -62,7 +62,9 @@ pub(crate) fn base(to: &Installation<'_>, catalogue: &Catalogue) -> Result<Targe
     if let Some(vm) = built(to, "virt-hooks-vm") {
         copy(&mut target, &vm, "libexec/virt-hooks/virt-hooks-vm", 0o755)?;
     }
-    if let Some(agent) = built(to, "virt-hooksd") {
+    let mut programs = vec![man::COMMAND];
+    if let Some(agent) = built(to, man::AGENT) {
+        programs.push(man::AGENT);
         copy(&mut target, &agent, "libexec/virt-hooks/virt-hooksd", 0o755)?;
         units(to, &mut target)?;
     }
@@ -77,7 +79,8 @@ pub(crate) fn base(to: &Installation<'_>, catalogue: &Catalogue) -> Result<Targe
             &Path::new("share/virt-hooks/python").join(package),
         )?;
     }
-    for page in man::pages(catalogue, to.prefix) {
+    // A page of what is not there would mislead; the driver for KubeVirt is put into images, not onto hosts.
+    for page in man::pages(catalogue, to.prefix).into_iter().filter(|p| programs.contains(&p.program)) {
         let section = page.file.rsplit('.').next().unwrap_or_default();
         let place = format!("share/man/man{section}/{}", page.file);
         target.file(Path::new(&place), page.text.as_bytes(), 0o644)?;
@@ -85,7 +88,9 @@ pub(crate) fn base(to: &Installation<'_>, catalogue: &Catalogue) -> Result<Targe
     for completion in completions::all(catalogue) {
         target.file(Path::new(completion.place), completion.text.as_bytes(), 0o644)?;
     }
-    for (name, schema) in [("report", schema::report()?), ("hook", schema::manifest()?)] {
+    for (name, schema) in
+        [("report", schema::report()?), ("hook", schema::manifest()?), ("config", schema::config()?)]
+    {
         let place = format!("share/virt-hooks/schema/{name}.schema.json");
         target.file(Path::new(&place), schema.as_bytes(), 0o644)?;
     }
@@ -162,7 +167,7 @@ pub(crate) fn not_built(to: &Installation<'_>, name: &'static str) -> Error {
     Error::NotBuilt { name, dir: to.bin_dirs.first().cloned().unwrap_or_default() }
 }
 
-fn copy(target: &mut Target, from: &Path, to: &str, mode: u32) -> Result<(), Error> {
+pub(crate) fn copy(target: &mut Target, from: &Path, to: &str, mode: u32) -> Result<(), Error> {
     let content = fs::read(from).map_err(Error::file("read", from))?;
     target.file(Path::new(to), &content, mode)
 }

@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Everything that is derived, from two sources: the table of hook points and the grammar of the command.
-//! Man pages, completions, the reference page, the report's schema, and the tree that is installed.
+//! Everything that is derived: from the table of hook points, the grammar of the commands, the types of what people write,
+//! and the bundled hooks. Man pages, completions, chapters of the book, schemas, and the tree that is installed.
 #![forbid(unsafe_code)]
 
 pub mod book;
+mod bundled;
 pub mod completions;
+mod contract;
 mod differs;
 mod error;
 pub mod generated;
+pub mod image;
 pub mod install;
 pub mod licences;
 pub mod man;
 pub mod packages;
+mod reference;
 mod roff;
 pub mod schema;
+mod sheet;
 mod tree;
 
 pub use error::Error;

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use virt_hooks_contract::Catalogue;
 use xtask::install::Installation;
 use xtask::packages::Packaging;
-use xtask::{Error, Target, completions, generated, install, man, packages};
+use xtask::{Error, Target, completions, generated, image, install, man, packages};
 
 /// What is derived from the sources.
 #[derive(Parser)]
@@ -31,7 +31,7 @@ enum Task {
         /// Directory to write to
         outdir: PathBuf,
     },
-    /// Write docs/hook-points.md and docs/schema: the same as generated --write
+    /// Write the generated chapters of docs/book and docs/schema: the same as generated --write
     Book,
     /// Compare the committed generated files with their sources, or write them
     Generated(Generated),
@@ -39,6 +39,8 @@ enum Task {
     Install(Install),
     /// Make packages of everything; "make packages" builds first
     Packages(Packages),
+    /// Lay out what goes into the image for a cluster; packaging/kubevirt/build.sh builds first
+    Image(Image),
 }
 
 #[derive(Args)]
@@ -81,6 +83,16 @@ struct Packages {
     epoch: u32,
 }
 
+#[derive(Args)]
+struct Image {
+    /// Directory to write to
+    #[arg(long, default_value = "target/kubevirt-image")]
+    out: PathBuf,
+    /// Directory with the executables; may be repeated, the first that has one counts
+    #[arg(long = "bin-dir", required = true)]
+    bin_dirs: Vec<PathBuf>,
+}
+
 fn main() -> ExitCode {
     match run(Cli::parse().task) {
         Ok(said) => {
@@ -118,6 +130,7 @@ fn run(task: Task) -> Result<String, Error> {
             &Installation { destdir: Path::new(&i.destdir), prefix: &i.prefix, bin_dirs: &i.bin_dirs },
             &catalogue,
         ),
+        Task::Image(i) => image::lay_out(&i.out, &i.bin_dirs),
         Task::Packages(p) => packages::packages(
             &Packaging { out: &p.out, bin_dirs: &p.bin_dirs, time: p.epoch, sign: p.sign.as_deref() },
             &catalogue,

@@ -29,6 +29,11 @@ pub(crate) fn text(text: &str) -> String {
     roff
 }
 
+/// A line of an example: as [`text`], but back quotes are back quotes.
+pub(crate) fn literal(line: &str) -> String {
+    line.split('`').map(text).collect::<Vec<_>>().join("\\(ga")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,5 +42,6 @@ mod tests {
     fn nothing_in_a_text_is_a_request() {
         assert_eq!(text(".TH `a-b` \\n"), "\\&.TH \\fBa\\-b\\fR \\en");
         assert_eq!(text("'x"), "\\&'x");
+        assert_eq!(literal("a `b`"), "a \\(gab\\(ga");
     }
 }

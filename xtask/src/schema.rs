@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The schemas of the report, `virt-hooks fire --report`, and of the manifest, `hook.toml`.
+//! The schemas of the report, `virt-hooks fire --report`, of the manifest, `hook.toml`, and of the configuration.
 
 use crate::error::Error;
 use schemars::{JsonSchema, schema_for};
-use virt_hooks_contract::{Manifest, Report};
+use virt_hooks_contract::{Config, Manifest, Report};
 
 /// JSON Schema of the report, with a line feed at its end.
 ///
@@ -19,6 +19,14 @@ pub fn report() -> Result<String, Error> {
 /// As [`report`].
 pub fn manifest() -> Result<String, Error> {
     of::<Manifest>()
+}
+
+/// JSON Schema of `config.toml`, with a line feed at its end.
+///
+/// # Errors
+/// As [`report`].
+pub fn config() -> Result<String, Error> {
+    of::<Config>()
 }
 
 fn of<T: JsonSchema>() -> Result<String, Error> {

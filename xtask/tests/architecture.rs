@@ -25,7 +25,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("apps/", 5),
     ("tests/", 5),
     ("benches", 5),
-    ("xtask", 5),
+    ("xtask", 6),
 ];
 
 /// Not for the engine, however far down: it is synchronous and knows neither libvirt nor a command line.

@@ -88,12 +88,17 @@ fn everything_is_in_its_place_with_its_mode() {
         "usr/share/virt-hooks/python/hooking/__init__.py",
         "usr/share/virt-hooks/python/hooking/py.typed",
         "usr/share/virt-hooks/python/vdsm/hook/hooking.py",
+        "usr/share/virt-hooks/schema/config.schema.json",
         "usr/share/virt-hooks/schema/hook.schema.json",
         "usr/share/virt-hooks/schema/report.schema.json",
         "usr/share/doc/virt-hooks/LICENSE",
         "usr/share/man/man1/virt-hooks.1",
         "usr/share/man/man1/virt-hooks-fire.1",
+        "usr/share/man/man1/virt-hooks-vm-start.1",
+        "usr/share/man/man5/hook.toml.5",
+        "usr/share/man/man5/virt-hooks-config.toml.5",
         "usr/share/man/man8/virt-hooks.8",
+        "usr/share/man/man8/virt-hooksd.8",
         "usr/share/bash-completion/completions/virt-hooks",
         "usr/share/zsh/site-functions/_virt-hooks",
         "usr/share/fish/vendor_completions.d/virt-hooks.fish",
@@ -129,6 +134,10 @@ fn a_second_time_changes_nothing_and_keeps_what_others_put_there() {
     let place = Place::new(&["virt-hooks"]);
     let said = place.install("/usr").unwrap();
     assert!(said.contains("without virt-hooks-vm"), "{said}");
+    let pages: Vec<String> = place.tree().into_keys().filter(|p| p.contains("/man/")).collect();
+    assert!(pages.iter().any(|p| p.ends_with("/virt-hooks.1")), "{pages:?}");
+    let absent = |p: &String| p.contains("virt-hooksd") || p.contains("kubevirt");
+    assert!(!pages.iter().any(absent), "pages of what is not there: {pages:?}");
     let own = place.dest.join("usr/libexec/vdsm/hooks/before_vm_start");
     fs::write(own.join("50_mine"), "x").unwrap();
     fs::set_permissions(&own, fs::Permissions::from_mode(0o750)).unwrap();

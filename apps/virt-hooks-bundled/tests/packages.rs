@@ -9,7 +9,7 @@ use registry::registry;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use virt_hooks_contract::{Catalogue, Manifest};
+use virt_hooks_contract::{Catalogue, Manifest, Support};
 
 fn packages() -> Vec<(PathBuf, Manifest)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../hooks").canonicalize().unwrap();
@@ -81,6 +81,55 @@ fn an_expected_result_of_its_own_has_its_reason_in_the_list() {
         }
     }
     assert!(seen > 200, "{seen}");
+}
+
+#[test]
+fn each_package_says_where_it_can_be_used() {
+    for (_, manifest) in packages() {
+        let (name, p) = (&manifest.name, &manifest.portability);
+        for (target, support) in [("libvirt", p.libvirt), ("kubevirt", p.kubevirt), ("vdsm", p.vdsm)] {
+            assert!(support.is_some(), "{name}: [portability] has no {target}");
+        }
+        assert!(
+            p.note.as_ref().is_some_and(|note| note.trim().len() > 20),
+            "{name}: [portability] has no note"
+        );
+        // What no event of a cluster ever fires can only be said not to work there.
+        let fired = |point: &str| {
+            matches!(
+                point,
+                "before_device_create"
+                    | "before_vm_start"
+                    | "after_vm_start"
+                    | "before_vm_destroy"
+                    | "after_vm_destroy"
+            ) || point.contains("_vm_migrate_")
+        };
+        if !manifest.point.iter().any(|point| fired(&point.name)) {
+            assert_eq!(p.kubevirt, Some(Support::No), "{name}: nothing in a cluster fires its points");
+        }
+    }
+}
+
+#[test]
+fn the_page_on_moving_to_kubevirt_has_every_verdict() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/from-ovirt-to-kubevirt.md");
+    let page = fs::read_to_string(page).unwrap();
+    let table = page.split_once("## The bundled hooks").unwrap().1.split("\n## ").next().unwrap();
+    let row = |verdict: &str| {
+        let row = table.lines().find(|l| l.starts_with(&format!("| {verdict} |"))).unwrap();
+        let mut names: Vec<String> = row.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        names.sort();
+        names
+    };
+    for (verdict, support) in
+        [("portable", Support::Yes), ("portable with care", Support::Care), ("no counterpart", Support::No)]
+    {
+        let said = |m: &Manifest| m.portability.kubevirt == Some(support);
+        let names: Vec<String> =
+            packages().into_iter().filter(|(_, m)| said(m)).map(|(_, m)| m.name).collect();
+        assert_eq!(row(verdict), names, "{verdict}");
+    }
 }
 
 #[test]

@@ -13,7 +13,9 @@
 
 pub mod cli;
 pub mod core;
+pub mod deploy;
 pub mod log;
+mod manifests;
 pub mod serve;
 mod servers;
 pub mod wire;
@@ -33,6 +35,7 @@ pub fn run(environ: &Environ) -> u8 {
         Ok(Parsed::Run(cli)) => match &cli.command {
             Command::Sidecar(sidecar) => servers::sidecar(sidecar, &cli.locations, environ),
             Command::Plugin(plugin) => servers::plugin(plugin, &cli.locations, environ),
+            Command::Manifests(asked) => manifests::print(asked, &cli.locations, environ),
         },
         Err(failure) => Err(failure),
     };

@@ -7,6 +7,8 @@
 
 mod check;
 pub mod cli;
+mod conflicts;
+mod convert;
 pub mod destination;
 mod diff;
 mod doctor;
@@ -79,9 +81,11 @@ pub fn run(environ: &Environ, streams: &mut Streams<'_>) -> u8 {
             Command::Disable(disable) => mask::disable(disable, &cli.locations, environ, streams),
             Command::Info(info) => info::run(info, &cli.locations, environ, streams),
             Command::Order(order) => order::run(order, &cli.locations, environ, streams),
+            Command::Conflicts(it) => conflicts::run(it, &cli.locations, environ, streams),
             Command::Properties(properties) => properties::run(properties, &cli.locations, environ, streams),
             Command::Verify(verify) => shelf::verify(verify, &cli.locations, streams),
             Command::Diff(diff) => diff::run(diff, &cli.locations, environ, streams),
+            Command::Convert(verb) => convert::run(verb, &cli.locations, environ, streams),
             Command::Host(AboutHost { command: HostCommand::SetupNetworks(asked) }) => {
                 setup_networks::run(asked, &cli.locations, environ, streams)
             }

@@ -10,38 +10,46 @@ use std::time::Duration;
 
 /// The configuration of a host. Every key may be left out; without a file all are.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Directories with one sub-directory per hook point. A later one overrides an earlier one.
+    /// Directories with one sub-directory per hook point. A later one overrides an earlier one. Left out:
+    /// `/usr/libexec/vdsm/hooks`, then `/etc/virt-hooks/hooks`.
     pub hooks_dirs: Option<Vec<PathBuf>>,
-    /// Where payload files live while an event runs.
+    /// Where payload files live while an event runs. Left out: `/run/virt-hooks`, or a directory of the user's own.
     pub run_dir: Option<PathBuf>,
-    /// Where records are kept.
+    /// Where records are kept. Left out: `/var/lib/virt-hooks`.
     pub state_dir: Option<PathBuf>,
-    /// Where this host's own hook points are described.
+    /// Where this host's own hook points are described. Left out: `/etc/virt-hooks/points.d`.
     pub points_dir: Option<PathBuf>,
-    /// The directory that holds `<vm id>/launchflags` (VDSM: `/run/vdsm`).
+    /// The directory that holds `<vm id>/launchflags`. Left out: `/run/vdsm`, as under VDSM.
     pub launch_flags_dir: Option<PathBuf>,
-    /// The directory with the Python module `hooking`.
+    /// The directory with the Python module `hooking`. Left out: `/usr/share/virt-hooks/python`.
     pub python_dir: Option<PathBuf>,
-    /// Where installed hook packages keep their manifests, `<name>/hook.toml`.
+    /// Where installed hook packages keep their manifests, `<name>/hook.toml`. Left out:
+    /// `/usr/share/virt-hooks/packages`.
     pub packages_dir: Option<PathBuf>,
     /// Whether only custom properties that an installed package declares reach hooks.
     #[serde(default)]
     pub strict: bool,
     /// The user that hooks of agent points run as when the engine runs as root; unset: the engine's own.
     pub hook_user: Option<String>,
-    /// The largest payload a hook may leave, such as `"64MiB"`.
+    /// The largest payload a hook may leave, such as `"16MiB"`. Left out: `"64MiB"`.
     #[serde(default, deserialize_with = "deserialize_size")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub payload_limit: Option<u64>,
-    /// How much of a hook's standard error is kept, such as `"64KiB"`: half from its head, half from its tail.
+    /// How much of a hook's standard error is kept, such as `"16KiB"`: half from its head, half from its tail. Left out:
+    /// `"64KiB"`.
     #[serde(default, deserialize_with = "deserialize_size")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub stderr_limit: Option<u64>,
     /// The deadline of every hook, such as `"30s"`, in place of the points' own.
     #[serde(default, deserialize_with = "deserialize_duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub timeout: Option<Duration>,
-    /// How long a hook has between TERM and KILL once its deadline has passed.
+    /// How long a hook has between TERM and KILL once its deadline has passed. Left out: `"5s"`.
     #[serde(default, deserialize_with = "deserialize_duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub grace: Option<Duration>,
     /// Names of custom properties whose values are secrets, beside those whose name says so.
     #[serde(default)]
@@ -66,49 +74,58 @@ pub struct Config {
 
 /// Settings of the agent.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AgentConfig {
-    /// Where it listens, and where the command looks for it.
+    /// Where it listens, and where the command looks for it. Left out: `/run/virt-hooks/agent.sock`.
     pub socket: Option<PathBuf>,
-    /// The mode of the socket, in octal, such as `"0660"`.
+    /// The mode of the socket, in octal, such as `"0660"`. Left out: `"0600"`, or `"0660"` where there is a group.
     pub socket_mode: Option<String>,
     /// The group whose members may use it, beside root.
     pub socket_group: Option<String>,
     /// Which libvirt it serves, as a URI.
     pub connect: Option<String>,
-    /// How long hooks have to end when it is stopped, such as `"60s"`.
+    /// How long hooks have to end when it is stopped, such as `"2m"`. Left out: `"60s"`.
     #[serde(default, deserialize_with = "deserialize_duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub stop_timeout: Option<Duration>,
 }
 
 /// Settings of libvirt's own hook script. libvirt waits for it without end, and whoever asked libvirt for
 /// something waits too.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LibvirtHookConfig {
-    /// How long all hooks of one call may take together, such as `"2m"`.
+    /// How long all hooks of one call may take together, such as `"1m"`. Left out: `"2m"`.
     #[serde(default, deserialize_with = "deserialize_duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub deadline: Option<Duration>,
-    /// The same where a VM arrives by migration, such as `"30s"`: its source waits with a running VM.
+    /// The same where a VM arrives by migration: its source waits with a running VM. Left out: `"30s"`.
     #[serde(default, deserialize_with = "deserialize_duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub migrate_deadline: Option<Duration>,
 }
 
 /// Settings of one hook point.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PointConfig {
     /// The deadline of each hook at this point.
     #[serde(default, deserialize_with = "deserialize_duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub timeout: Option<Duration>,
 }
 
 /// Settings of one hook.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct HookConfig {
     /// The deadline of this hook, at every point.
     #[serde(default, deserialize_with = "deserialize_duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub timeout: Option<Duration>,
 }
 

@@ -71,3 +71,8 @@ pub use properties::{NAMESPACE, PREFIX};
 pub use settings::{Settings, SettingsError};
 pub use unheeded::Unheeded;
 pub use watch::{Quiet, Watch};
+
+/// The book's chapter for agents is compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/book/src/embedding.md")]
+struct Embedding;

@@ -64,5 +64,5 @@ pub use virt_hooks_domxml::{
 
 /// The page for authors is compiled and run with the tests.
 #[cfg(doctest)]
-#[doc = include_str!("../../../docs/hook-in-rust.md")]
+#[doc = include_str!("../../../docs/book/src/hook-in-rust.md")]
 struct HookInRust;

@@ -2,6 +2,7 @@
 //! The grammar of the command line.
 
 mod check;
+mod convert;
 mod doctor;
 mod fire;
 mod history;
@@ -20,6 +21,7 @@ mod vm;
 mod vm_devices;
 
 pub use check::{Check, CheckTarget};
+pub use convert::{Convert, ConvertCommand, ConvertFormat, ConvertOvirt};
 pub use doctor::Doctor;
 pub use fire::{Checking, Fire, Kind, OnFailure};
 pub use history::History;
@@ -32,7 +34,7 @@ pub use parse::{Parsed, parse, parse_as};
 pub use points::Points;
 pub use shelf::{Diff, Disable, Enable, Info, Install, Order, Properties, Remove, Verify};
 pub use test::Test;
-pub use r#try::Try;
+pub use r#try::{Conflicts, Given, Try};
 pub use values::{Place, Property, Uuid, custom_properties};
 pub use vm::{
     Telling, Vm, VmAct, VmApply, VmCommand, VmCreate, VmDestroy, VmHibernate, VmList, VmRestore, VmSet,
@@ -126,12 +128,16 @@ pub enum Command {
     Info(Info),
     /// Show the chain of a hook point, and why it is in this order
     Order(Order),
+    /// Find hooks of a point that write the same place, on a copy
+    Conflicts(Box<Conflicts>),
     /// Show the custom properties that installed packages declare
     Properties(Properties),
     /// Hold the host against what was installed on it
     Verify(Verify),
     /// Compare the hooks of two hosts
     Diff(Diff),
+    /// Take virtual machines with their properties elsewhere
+    Convert(Convert),
     /// Start and stop virtual machines, hooks included
     Vm(Vm),
     /// Ask a host what it has and does, and set up its networks, hooks included

@@ -7,6 +7,7 @@ mod style;
 mod table;
 mod text;
 mod verdict;
+mod yaml;
 
 pub use chain::Chain;
 pub use diff::coloured;
@@ -15,3 +16,4 @@ pub use table::Table;
 pub(crate) use text::{count, wrapped};
 pub use text::{duration, printable};
 pub use verdict::verdict;
+pub use yaml::yaml;

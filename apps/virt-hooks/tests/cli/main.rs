@@ -5,9 +5,10 @@
 mod bad_input;
 mod case;
 mod check;
+mod conflicts;
+mod convert;
 mod dry_run;
 mod fire;
-mod guide;
 mod history;
 mod libvirt_hook;
 mod list;

@@ -172,7 +172,7 @@ pub struct Portability {
 pub enum Support {
     /// As it is.
     Yes,
-    /// With care: [`Portability::note`] says which.
+    /// With care: `note` says which.
     Care,
     /// Not at all.
     No,

@@ -1,43 +1,57 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `virt-hooks(8)`: what a hook may rely on.
+//! What a hook may rely on: `virt-hooks(8)`, and a chapter of the book.
 
 use crate::book;
-use crate::roff;
+use crate::sheet::{Markdown, Roff, Sheet};
 use virt_hooks_contract::{Catalogue, Point, env, exit};
 
-/// The page.
-pub(super) fn page(catalogue: &Catalogue, prefix: &str) -> String {
-    let mut page = Roff::default();
-    let (version, date) = (env!("CARGO_PKG_VERSION"), super::DATE);
-    page.line(&format!(".TH VIRT-HOOKS 8 {date} \"virt-hooks {version}\" virt-hooks"));
-    page.section("NAME");
-    page.line("virt\\-hooks \\- hooks at the turning points of a virtual machine's life");
-    page.section("DESCRIPTION");
-    page.paragraph(
-        "A hook is an executable file in a directory named after a hook point. When the life of a virtual machine \
-         reaches that point, the hooks of the point run one after the other, in the order of their names compared byte by byte. \
-         What a hook finds and what it may do is the contract of oVirt's VDSM; hooks written for VDSM run unchanged.",
-    );
-    layers(&mut page, prefix);
-    environment(&mut page);
-    payload(&mut page);
-    endings(&mut page);
-    launch_flags(&mut page);
-    page.section("HOOK POINTS");
+/// The man page.
+pub(crate) fn page(catalogue: &Catalogue, prefix: &str) -> String {
+    let about = "hooks at the turning points of a virtual machine's life";
+    let mut page = Roff::new("VIRT-HOOKS", 8, "virt-hooks", about);
+    page.section("Description");
+    contract(&mut page, prefix);
+    page.section("Hook points");
     for point in catalogue.iter() {
         hook_point(&mut page, point);
     }
     command(&mut page);
-    page.section("SEE ALSO");
-    page.line(".BR virt\\-hooks (1),");
-    page.line(".BR virt\\-hooks\\-fire (1),");
-    page.line(".BR virt\\-hooks\\-points (1),");
-    page.line(".BR virt\\-hooks\\-list (1)");
+    page.see_also(&[
+        ("virt-hooks", 1),
+        ("virt-hooks-fire", 1),
+        ("virt-hooks-points", 1),
+        ("virt-hooks-list", 1),
+        ("hook.toml", 5),
+        ("virt-hooks-config.toml", 5),
+    ]);
     page.text
 }
 
-fn layers(page: &mut Roff, prefix: &str) {
-    page.section("WHERE HOOKS LIE");
+/// The chapter.
+pub(crate) fn chapter() -> String {
+    let mut page = Markdown::new("The contract", "xtask/src/contract.rs");
+    contract(&mut page, "/usr");
+    page.section("Hook points");
+    page.paragraph("Each has a section in [their reference](hook-points.md).");
+    command(&mut page);
+    page.text
+}
+
+fn contract(page: &mut dyn Sheet, prefix: &str) {
+    page.paragraph(
+        "A hook is an executable file in a directory named after a hook point. When the life of a virtual machine \
+         reaches that point, the hooks of the point run one after the other, in the order of their names compared byte by byte, unless their packages say `after` or `before`. \
+         What a hook finds and what it may do is the contract of oVirt's VDSM; hooks written for VDSM run unchanged.",
+    );
+    layers(page, prefix);
+    environment(page);
+    payload(page);
+    endings(page);
+    launch_flags(page);
+}
+
+fn layers(page: &mut dyn Sheet, prefix: &str) {
+    page.section("Where hooks lie");
     page.item(
         &format!("{prefix}/libexec/vdsm/hooks/POINT/NN_name"),
         "Installed hooks: the directory VDSM uses.",
@@ -59,8 +73,8 @@ fn layers(page: &mut Roff, prefix: &str) {
     );
 }
 
-fn environment(page: &mut Roff) {
-    page.section("ENVIRONMENT OF A HOOK");
+fn environment(page: &mut dyn Sheet) {
+    page.section("Environment of a hook");
     page.paragraph(
         "A hook inherits the environment of whoever fires it, changed by the following; what stands further down wins.",
     );
@@ -77,8 +91,8 @@ fn environment(page: &mut Roff) {
     page.item(env::LAUNCH_FLAGS, "Path of the launch flags, where there are any.");
 }
 
-fn payload(page: &mut Roff) {
-    page.section("PAYLOAD");
+fn payload(page: &mut dyn Sheet) {
+    page.section("Payload");
     page.paragraph(
         "The document is a file with mode 0600 in a directory of its own. A hook reads it and may change it, by writing to it or by \
          putting another regular file at its path; the next hook finds what the one before it left. After each hook the file is checked: it must be UTF-8, \
@@ -91,8 +105,8 @@ fn payload(page: &mut Roff) {
     );
 }
 
-fn endings(page: &mut Roff) {
-    page.section("EXIT CODES OF A HOOK");
+fn endings(page: &mut dyn Sheet) {
+    page.section("Exit codes of a hook");
     page.item(&exit::hook::FINE.to_string(), "Done.");
     page.item(&exit::hook::FAILED.to_string(), "Failed; the next hook runs.");
     page.item(&exit::hook::STOP.to_string(), "Failed; no further hook runs.");
@@ -100,17 +114,17 @@ fn endings(page: &mut Roff) {
     page.paragraph("At a point that can veto, one failed hook is enough to refuse the operation.");
 }
 
-fn launch_flags(page: &mut Roff) {
-    page.section("LAUNCH FLAGS");
+fn launch_flags(page: &mut dyn Sheet) {
+    page.section("Launch flags");
     page.paragraph(
         "`/run/vdsm/UUID/launchflags` holds libvirt's flags for starting the domain, as a decimal number. Hooks that run before the domain is started \
          may read it, add bits and write it back. Flags the driver set itself stay set; bits libvirt does not know are refused.",
     );
 }
 
-fn hook_point(page: &mut Roff, p: &Point) {
-    page.line(&format!(".SS {}", roff::text(&p.name)));
-    page.line(&format!("{}.", roff::text(&p.summary)));
+fn hook_point(page: &mut dyn Sheet, p: &Point) {
+    page.subsection(&p.name);
+    page.paragraph(&format!("{}.", p.summary));
     page.item("Operation", &p.operation);
     page.item("When", &p.when);
     page.item("Payload", &book::payload(p));
@@ -128,8 +142,8 @@ fn hook_point(page: &mut Roff, p: &Point) {
     }
 }
 
-fn command(page: &mut Roff) {
-    page.section("EXIT CODES OF THE COMMAND");
+fn command(page: &mut dyn Sheet) {
+    page.section("Exit codes of the command");
     page.item(&exit::command::PROCEED.to_string(), "Proceed: the operation may happen, or did.");
     page.item(&exit::command::VETO.to_string(), "A hook vetoed; or `doctor` found something broken.");
     page.item(&exit::command::USAGE.to_string(), "The command line or the configuration is wrong.");
@@ -137,40 +151,5 @@ fn command(page: &mut Roff) {
         &exit::command::UNUSABLE.to_string(),
         "What was given or found cannot be used: the payload, the run directory, libvirt, the VM.",
     );
-    page.item(&exit::command::REFUSED.to_string(), "libvirt refused the operation itself.");
-}
-
-/// A page that is being written.
-#[derive(Default)]
-struct Roff {
-    text: String,
-    /// A paragraph starts by itself after a heading.
-    after_heading: bool,
-}
-
-impl Roff {
-    fn line(&mut self, line: &str) {
-        self.text.push_str(line);
-        self.text.push('\n');
-        self.after_heading = false;
-    }
-
-    fn section(&mut self, title: &str) {
-        self.line(&format!(".SH \"{title}\""));
-        self.after_heading = true;
-    }
-
-    fn paragraph(&mut self, text: &str) {
-        if !self.after_heading {
-            self.line(".PP");
-        }
-        self.line(&roff::text(text));
-    }
-
-    /// A word and what it means; nothing where there is no meaning.
-    fn item(&mut self, word: &str, text: &str) {
-        if !text.is_empty() {
-            self.line(&format!(".TP\n.B {}\n{}", roff::text(word), roff::text(text)));
-        }
-    }
+    page.item(&exit::command::REFUSED.to_string(), "libvirt or the host refused the operation itself.");
 }
