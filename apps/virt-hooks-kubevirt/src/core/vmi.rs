@@ -77,6 +77,11 @@ impl Vmi {
         if vmi.uid().is_empty() {
             return Err(malformed("it has no metadata.uid".to_owned()));
         }
+        // Who owns a VM sets it, and hooks of a node, which may be root's, make paths of vmId.
+        let plain = |u: &str| u.len() <= 64 && u.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if vmi.firmware_uuid().is_some_and(|u| !plain(u)) {
+            return Err(malformed("spec.domain.firmware.uuid is not a UUID".to_owned()));
+        }
         Ok(vmi)
     }
 
@@ -156,6 +161,10 @@ mod tests {
             ("{}", "no metadata.uid"),
             (r#"{"metadata":null}"#, "no metadata.uid"),
             (r#"{"metadata":{"uid":"u","annotations":{"a":7}}}"#, "not the JSON"),
+            (
+                r#"{"metadata":{"uid":"u"},"spec":{"domain":{"firmware":{"uuid":"../../etc/x"}}}}"#,
+                "not a UUID",
+            ),
         ] {
             let error = Vmi::parse(json.as_bytes().to_vec()).unwrap_err().to_string();
             assert!(error.starts_with("VMI: ") && error.contains(said), "{json}: {error}");

@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Component, Path, PathBuf};
 use tar::{Archive, EntryType};
-use virt_hooks_contract::Manifest;
+use virt_hooks_contract::{Manifest, is_point_name};
 
 /// The most that is unpacked, in bytes: a small file may hold a large one.
 const LARGEST: u64 = 1 << 30;
@@ -150,6 +150,10 @@ fn judge(all: BTreeMap<PathBuf, ItemKind>) -> Result<(Manifest, Vec<Item>), Judg
             manifest.name
         )));
     }
+    // Joined to the hooks' directory, an absolute name would lead anywhere.
+    if let Some(point) = manifest.point.iter().find(|p| !is_point_name(&p.name)) {
+        return Err(Judged::Odd(format!("\"{}\" cannot name a hook point", point.name.escape_debug())));
+    }
     let mut items = Vec::new();
     for (target, kind) in all {
         let hook = manifest.point.iter().any(|p| target == crate::build::layout::hook_place(p));
@@ -171,6 +175,16 @@ fn judge(all: BTreeMap<PathBuf, ItemKind>) -> Result<(Manifest, Vec<Item>), Judg
             }
         };
         if let ItemKind::File { mode, .. } = &kind
+            && role == Role::Hook
+            && *mode & 0o7777 != 0o755
+        {
+            return Err(Judged::Odd(format!(
+                "holds the hook {} with mode {:04o}: hooks have 0755",
+                target.display(),
+                *mode & 0o7777
+            )));
+        }
+        if let ItemKind::File { mode, .. } = &kind
             && role != Role::Hook
         {
             check_target(&target.to_string_lossy(), *mode, &home)?;
@@ -186,4 +200,40 @@ fn judge(all: BTreeMap<PathBuf, ItemKind>) -> Result<(Manifest, Vec<Item>), Judg
         items.push(Item { target, kind, role });
     }
     Ok((manifest, items))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(point: &str, hook: &str, mode: u32) -> Result<usize, String> {
+        let text = format!(
+            "manifest = 1\nname = \"a\"\nversion = \"1\"\nsummary = \"s\"\ndescription = \"d\"\nlicence = \"MIT\"\n\
+             [[point]]\nname = \"{point}\"\norder = 50\n"
+        );
+        let file = |content: &[u8], mode| ItemKind::File { content: content.to_vec(), mode };
+        let manifest = Path::new(PACKAGES).join("a").join(MANIFEST);
+        let all = BTreeMap::from([
+            (manifest, file(text.as_bytes(), 0o644)),
+            (PathBuf::from(hook), file(b"#!/bin/sh\n", mode)),
+        ]);
+        judge(all).map(|(_, items)| items.len()).map_err(|e| match e {
+            Judged::Odd(what) => what,
+            Judged::Error(e) => e.to_string(),
+        })
+    }
+
+    #[test]
+    fn a_hook_is_at_a_point_and_only_root_may_write_it() {
+        let place = "/usr/libexec/vdsm/hooks/before_vm_start/50_a";
+        assert_eq!(judged("before_vm_start", place, 0o755), Ok(2));
+        for mode in [0o4755, 0o777, 0o644] {
+            assert!(
+                judged("before_vm_start", place, mode).unwrap_err().contains("hooks have 0755"),
+                "{mode:o}"
+            );
+        }
+        let said = judged("/etc/cron.d", "/etc/cron.d/50_a", 0o755).unwrap_err();
+        assert!(said.contains("cannot name a hook point"), "{said}");
+    }
 }

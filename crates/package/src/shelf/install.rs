@@ -115,6 +115,10 @@ pub fn plan_install(root: &Root, manifest: &Manifest, items: Vec<Item>) -> Resul
         match (&now, was_ours) {
             _ if item.kind == ItemKind::Directory && place.is_dir() => continue,
             _ if item.kind == ItemKind::Directory => {}
+            // The same content as a file of another package: removing one would take it from the other.
+            (Some(_), None) if is_of_another(&all, &item.target, &manifest.name) => {
+                return Err(ShelfError::Taken { path: place, owner: owner(&all, &item.target) });
+            }
             (Some(now), _) if Some(now) == wanted => continue,
             (Some(now), Some(ours)) if item.role == Role::Configuration && now != ours => {
                 let beside = PathBuf::from(format!("{}.virt-hooks-new", item.target.display()));
@@ -133,7 +137,9 @@ pub fn plan_install(root: &Root, manifest: &Manifest, items: Vec<Item>) -> Resul
         }
         changes.push(Change::Put { target: item.target, what: item.kind });
     }
-    for target in known.iter().flat_map(|k| k.files.keys()).filter(|t| !record.files.contains_key(*t)) {
+    for (target, kept) in known.iter().flat_map(|k| &k.files).filter(|(t, _)| !record.files.contains_key(*t))
+    {
+        changes.extend(saved(root, target, kept, &mut notes)?);
         changes.push(Change::Remove { target: target.clone() });
     }
     let place = Path::new(PACKAGES).join(&manifest.name).join(RECORD);
@@ -166,18 +172,10 @@ pub fn plan_remove(root: &Root, name: &str) -> Result<Plan, ShelfError> {
     };
     let mut changes = Vec::new();
     for (target, kept) in &record.files {
-        let place = root.place(target)?;
-        let Some(now) = look(&place)? else { continue };
-        if target.starts_with("/etc") && now != *kept {
-            let beside = PathBuf::from(format!("{}.virt-hooks-save", target.display()));
-            notes.push(format!(
-                "{} was changed on this host and is kept as {}",
-                target.display(),
-                beside.display()
-            ));
-            let content = fs::read(&place).map_err(ShelfError::file("read", &place))?;
-            changes.push(Change::Put { target: beside, what: ItemKind::File { content, mode: 0o600 } });
+        if look(&root.place(target)?)?.is_none() {
+            continue;
         }
+        changes.extend(saved(root, target, kept, &mut notes)?);
         changes.push(Change::Remove { target: target.clone() });
     }
     let home = Path::new(PACKAGES).join(name);
@@ -205,6 +203,23 @@ pub fn plan_remove(root: &Root, name: &str) -> Result<Plan, ShelfError> {
         notes,
         scripts: scripts(&items),
     })
+}
+
+/// Keeps what the administrator made of a file below `/etc` that is about to go.
+fn saved(
+    root: &Root,
+    target: &Path,
+    kept: &Kept,
+    notes: &mut Vec<String>,
+) -> Result<Option<Change>, ShelfError> {
+    let place = root.place(target)?;
+    if !target.starts_with("/etc") || look(&place)?.is_none_or(|now| now == *kept) {
+        return Ok(None);
+    }
+    let beside = PathBuf::from(format!("{}.virt-hooks-save", target.display()));
+    notes.push(format!("{} was changed on this host and is kept as {}", target.display(), beside.display()));
+    let content = fs::read(&place).map_err(ShelfError::file("read", &place))?;
+    Ok(Some(Change::Put { target: beside, what: ItemKind::File { content, mode: 0o600 } }))
 }
 
 /// The package of this name.
@@ -241,6 +256,11 @@ pub(super) fn look(place: &Path) -> Result<Option<Kept>, ShelfError> {
     Ok(Some(Kept::file(&content, metadata.permissions().mode() & 0o7777)))
 }
 
+fn is_of_another(all: &[Installed], target: &Path, name: &str) -> bool {
+    let others = all.iter().filter(|p| p.manifest.name != name);
+    others.filter_map(|p| p.record.as_ref()).any(|r| r.files.contains_key(target))
+}
+
 fn owner(all: &[Installed], target: &Path) -> String {
     let of = |p: &&Installed| p.record.as_ref().is_some_and(|r| r.files.contains_key(target));
     match all.iter().find(of) {
@@ -272,4 +292,56 @@ fn not_of_a_package_manager(root: &Root, package: &Installed) -> Result<(), Shel
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::transaction::Transaction;
+    use super::*;
+
+    fn package(name: &str, file: Option<(&str, &str)>) -> (Manifest, Vec<Item>) {
+        let text = format!(
+            "manifest = 1\nname = \"{name}\"\nversion = \"1\"\nsummary = \"s\"\ndescription = \"d\"\nlicence = \"MIT\"\n\
+             [[point]]\nname = \"before_vm_start\"\norder = 50\n"
+        );
+        let item = |target: PathBuf, content: &str| Item {
+            target,
+            kind: ItemKind::File { content: content.into(), mode: 0o644 },
+            role: Role::File,
+        };
+        let home = Path::new(PACKAGES).join(name);
+        let mut items = vec![item(home.join(crate::build::layout::MANIFEST), &text)];
+        items.extend(file.map(|(target, content)| item(target.into(), content)));
+        (Manifest::parse("hook.toml", &text).unwrap(), items)
+    }
+
+    fn install(root: &Root, (manifest, items): (Manifest, Vec<Item>)) -> Result<Plan, ShelfError> {
+        let plan = plan_install(root, &manifest, items)?;
+        Transaction::begin(root)?.apply(&plan.changes)?;
+        Ok(plan)
+    }
+
+    #[test]
+    fn the_same_file_is_not_of_two_packages() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::at(dir.path()).unwrap();
+        let shared = Some(("/usr/libexec/vdsm/helper", "same"));
+        install(&root, package("a", shared)).unwrap();
+        let said = install(&root, package("b", shared)).unwrap_err().to_string();
+        assert!(said.contains("package a"), "{said}");
+        // Its own is fine.
+        install(&root, package("a", shared)).unwrap();
+    }
+
+    #[test]
+    fn an_upgrade_that_drops_a_changed_file_of_etc_keeps_the_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::at(dir.path()).unwrap();
+        install(&root, package("a", Some(("/etc/vdsm/a.conf", "theirs")))).unwrap();
+        fs::write(dir.path().join("etc/vdsm/a.conf"), "mine").unwrap();
+        let plan = install(&root, package("a", None)).unwrap();
+        assert!(plan.notes.iter().any(|n| n.contains("a.conf.virt-hooks-save")), "{:?}", plan.notes);
+        assert!(!dir.path().join("etc/vdsm/a.conf").exists());
+        assert_eq!(fs::read_to_string(dir.path().join("etc/vdsm/a.conf.virt-hooks-save")).unwrap(), "mine");
+    }
 }

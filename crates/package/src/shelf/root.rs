@@ -34,6 +34,13 @@ impl Root {
         self.0 == Path::new("/")
     }
 
+    /// Whether a path that [`Root::place`] may have given is below the root, and no link leads out of it.
+    pub(super) fn holds(&self, place: &Path) -> bool {
+        let plain = place.components().all(|c| matches!(c, Component::RootDir | Component::Normal(_)));
+        let below = place.strip_prefix(&self.0).is_ok_and(|target| self.place(target).is_ok());
+        plain && place.is_absolute() && below
+    }
+
     /// Where an absolute place lies.
     ///
     /// # Errors

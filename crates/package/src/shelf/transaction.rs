@@ -73,7 +73,8 @@ impl Transaction {
     pub fn begin(root: &Root) -> Result<Self, ShelfError> {
         let home = root.place(Path::new(PACKAGES))?;
         fs::create_dir_all(&home).map_err(ShelfError::file("make", &home))?;
-        let path = home.join(LOCK);
+        // The directory itself may be a link, which only a place below it shows.
+        let path = root.place(&Path::new(PACKAGES).join(LOCK))?;
         let lock = File::options()
             .create(true)
             .truncate(false)
@@ -193,6 +194,16 @@ impl Transaction {
         };
         let journal: Journal = serde_json::from_slice(&text)
             .map_err(|e| ShelfError::Record { path: path.clone(), what: e.to_string() })?;
+        // An image is not trusted to name places of the host, and one that was moved names others' places.
+        for place in journal.places.iter().map(|(place, _)| place).chain(&journal.made) {
+            if !self.root.holds(place) {
+                let what = format!(
+                    "it names {}, which is not below this root: restore its files by hand and remove it",
+                    place.display()
+                );
+                return Err(ShelfError::Record { path, what });
+            }
+        }
         if journal.done { self.clean(&journal) } else { self.undo(&journal) }
     }
 
@@ -451,5 +462,21 @@ mod tests {
         assert!(matches!(Transaction::begin(&root), Err(ShelfError::Busy(_))));
         drop(held);
         Transaction::begin(&root).unwrap();
+    }
+
+    #[test]
+    fn a_journal_of_an_image_does_not_reach_the_host() {
+        let (dir, root) = host();
+        let outside = tempfile::tempdir().unwrap();
+        let file = outside.path().join("file");
+        fs::write(&file, "host").unwrap();
+        let home = dir.path().join(PACKAGES.trim_start_matches('/'));
+        for place in [file.clone(), root.place(Path::new("/x")).unwrap().join("..").join("..").join("y")] {
+            let journal = Journal { places: vec![(place, false)], ..Journal::default() };
+            fs::write(home.join(JOURNAL), serde_json::to_vec(&journal).unwrap()).unwrap();
+            let said = Transaction::begin(&root).unwrap_err().to_string();
+            assert!(said.contains("not below this root"), "{said}");
+        }
+        assert_eq!(fs::read_to_string(&file).unwrap(), "host");
     }
 }
