@@ -5,7 +5,7 @@ use crate::server::{Server, fine, refusal};
 use serde_json::{Value, json};
 use std::os::fd::AsFd;
 use virt_hooks_agent::protocol::{Answer, Call, Failed, INTERFACE, Parameters, Reply, error};
-use virt_hooks_agent::{Driver, Error, Kind, OPERATIONS, Teller};
+use virt_hooks_agent::{Driver, Error, Kind, Teller, operations};
 use virt_hooks_contract::Report;
 
 pub(crate) fn run(server: &Server, method: &str, call: &Call, part: &mut dyn FnMut(Value)) -> Reply {
@@ -28,12 +28,15 @@ pub(crate) fn run(server: &Server, method: &str, call: &Call, part: &mut dyn FnM
             Some(vm) => read(&|driver| Ok(json!(driver.show(vm)?))),
             None => invalid("vm"),
         },
-        _ if OPERATIONS.contains(&method) => operate(server, method, &parameters, part),
+        _ if operations().any(|known| known == method) => operate(server, method, &parameters, part),
         _ => refusal("org.varlink.service.MethodNotFound", json!({"method": call.method})),
     }
 }
 
 fn operate(server: &Server, method: &str, parameters: &Parameters, part: &mut dyn FnMut(Value)) -> Reply {
+    if let Err(e) = server.layers.check() {
+        return failed_with(&e.to_string(), None, error::FAILED, Vec::new());
+    }
     let cancel = parameters.operation.as_deref().map(|name| server.cancellable(name)).transpose();
     let cancel = match cancel {
         Ok(cancel) => cancel,
@@ -50,12 +53,7 @@ fn operate(server: &Server, method: &str, parameters: &Parameters, part: &mut dy
         .and_then(|driver| driver.perform(method, parameters, cancelled, &mut teller, &mut reports));
     server.log.record(&reports);
     match done {
-        Ok(served) => fine(json!(Answer {
-            progress: None,
-            name: Some(served.name),
-            uuid: Some(served.uuid),
-            events: reports,
-        })),
+        Ok(done) => fine(json!(Answer { events: reports, ..done })),
         Err(Error::Missing(parameter)) => invalid(parameter),
         Err(e) => failed(&e, reports),
     }

@@ -62,7 +62,7 @@ pub use host::{Inquiry, Sampling};
 pub use life::Phase;
 pub use list::Listed;
 pub use pause::{Served, VmRequest};
-pub use perform::OPERATIONS;
+pub use perform::operations;
 pub use restore::RestoreRequest;
 pub use set::SetRequest;
 pub use show::{Shown, ShownDevice};
