@@ -23,12 +23,15 @@ mod life;
 mod memory_and_cpus;
 mod nics;
 mod pausing;
+mod policies;
 mod properties;
 mod refusals;
 mod secrets;
 mod stored;
+mod through_the_agent;
 mod tickets;
 mod traces;
+mod unit;
 mod unplugging;
 mod vetoes;
 
@@ -51,7 +54,11 @@ enum Needs {
     Daemon,
     /// A libvirt daemon, and the agent beside the executable that is tested.
     Agent,
-    /// All that, and a QEMU with SPICE.
+    /// All that, and the `virt-hooks` command, which the agent's unit runs.
+    AgentUnit,
+    /// A libvirt daemon, and a program of Python for what a shell cannot do.
+    AgentPython,
+    /// All a daemon needs, and a QEMU with SPICE.
     DaemonSpice,
     /// The embedded driver, and the `virt-hooks` command beside the executable that is tested.
     Command,
@@ -85,24 +92,30 @@ impl Needs {
         if let Some(missing) = bundled::missing(self) {
             return Some(missing);
         }
+        if self == Self::AgentPython
+            && let Some(missing) = ["python3", "setpriv"].into_iter().find(|program| !has(program))
+        {
+            let line = format!("{missing} is missing; install python3 and util-linux");
+            return Some((missing.to_owned(), line));
+        }
         let missing = match self {
             Self::Library => {
                 let error = Libvirt::load().err()?;
                 return Some(("libvirt.so.0".to_owned(), error.to_string()));
             }
-            Self::Command | Self::HookScript if !bed::command().is_file() => {
+            Self::Command | Self::HookScript | Self::AgentUnit if !bed::command().is_file() => {
                 return Some((
                     "virt-hooks".to_owned(),
                     format!("{} is missing; `cargo build -p virt-hooks`", bed::command().display()),
                 ));
             }
-            Self::Agent if !bed::agent().is_file() => {
+            Self::Agent | Self::AgentUnit | Self::AgentPython if !bed::agent().is_file() => {
                 return Some((
                     "virt-hooksd".to_owned(),
                     format!("{} is missing; `cargo build -p virt-hooksd`", bed::agent().display()),
                 ));
             }
-            Self::Demo | Self::HookScript if !has_virsh() => {
+            Self::Demo | Self::HookScript if !has("virsh") => {
                 return Some(("virsh".to_owned(), "virsh is missing; install libvirt-clients".to_owned()));
             }
             Self::Qemu
@@ -112,18 +125,22 @@ impl Needs {
             | Self::BundledApart
             | Self::BundledImages
             | Self::BundledSpice => requirements().err()?,
-            Self::Daemon | Self::DaemonSpice | Self::HookScript | Self::Agent => {
-                Daemon::requirements().err()?
-            }
+            Self::Daemon
+            | Self::DaemonSpice
+            | Self::HookScript
+            | Self::Agent
+            | Self::AgentUnit
+            | Self::AgentPython => Daemon::requirements().err()?,
         };
         let first = missing.things.first().map(|thing| thing.what.replace(' ', "_")).unwrap_or_default();
         Some((first, missing.to_string()))
     }
 }
 
-fn has_virsh() -> bool {
+/// Whether a program is where the shell looks.
+fn has(program: &str) -> bool {
     std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|d| d.join("virsh").is_file()))
+        .is_some_and(|path| std::env::split_paths(&path).any(|d| d.join(program).is_file()))
 }
 
 /// One test.
@@ -151,6 +168,8 @@ fn main() {
         Needs::Qemu,
         Needs::Daemon,
         Needs::Agent,
+        Needs::AgentUnit,
+        Needs::AgentPython,
         Needs::DaemonSpice,
         Needs::Command,
         Needs::HookScript,
@@ -183,13 +202,16 @@ fn main() {
         destroying::TESTS,
         secrets::TESTS,
         pausing::TESTS,
+        policies::TESTS,
         properties::TESTS,
         agent::TESTS,
         crashes::TESTS,
         drives::TESTS,
         memory_and_cpus::TESTS,
         nics::TESTS,
+        through_the_agent::TESTS,
         tickets::TESTS,
+        unit::TESTS,
         unplugging::TESTS,
     ];
     let trials = tests.into_iter().flatten().map(|test| {
