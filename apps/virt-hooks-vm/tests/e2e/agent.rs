@@ -449,6 +449,9 @@ fn a_stop_lets_hooks_finish() -> Result {
     bed.finish()
 }
 
+/// The system's: another one may be where other users do not get to.
+pub(crate) const PYTHON: &str = "/usr/bin/python3";
+
 /// A call, and all there is to read of its answer.
 pub(crate) fn call(bed: &Bed, call: &Value) -> Result<Vec<Value>> {
     let mut stream = UnixStream::connect(bed.path("payloads/agent.sock"))?;
@@ -527,7 +530,7 @@ fn others_are_not_let_in() -> Result {
                   try: s.sendall(b'{\"method\":\"io.virthooks.Agent.List\"}\\0')\nexcept OSError: pass\nprint(s.recv(4096).decode())";
     let ask = |uid: &str| {
         Command::new("setpriv")
-            .args(["--reuid", uid, "--regid", uid, "--clear-groups", "python3", "-c", script])
+            .args(["--reuid", uid, "--regid", uid, "--clear-groups", PYTHON, "-c", script])
             .arg(&socket)
             .output()
     };
@@ -548,7 +551,7 @@ fn a_socket_that_is_handed_over_is_used() -> Result {
                   os.execv(sys.argv[2],sys.argv[2:])";
     let program = agent();
     let own = bed.command_of(&program, &[]);
-    let mut command = Command::new("python3");
+    let mut command = Command::new(PYTHON);
     command.args(["-c", script]).arg(&socket).arg(&program).args(own.get_args());
     command.envs(own.get_envs().filter_map(|(n, v)| Some((n, v?))));
     let running = crate::bed::Running::of(&mut command)?;

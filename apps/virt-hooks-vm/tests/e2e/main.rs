@@ -92,11 +92,9 @@ impl Needs {
         if let Some(missing) = bundled::missing(self) {
             return Some(missing);
         }
-        if self == Self::AgentPython
-            && let Some(missing) = ["python3", "setpriv"].into_iter().find(|program| !has(program))
-        {
-            let line = format!("{missing} is missing; install python3 and util-linux");
-            return Some((missing.to_owned(), line));
+        if self == Self::AgentPython && (!has("setpriv") || !std::path::Path::new(agent::PYTHON).is_file()) {
+            let line = format!("{} or setpriv is missing; install python3 and util-linux", agent::PYTHON);
+            return Some(("python3".to_owned(), line));
         }
         let missing = match self {
             Self::Library => {
