@@ -7,6 +7,7 @@
 
 mod check;
 pub mod cli;
+mod conflicts;
 pub mod destination;
 mod diff;
 mod doctor;
@@ -79,6 +80,7 @@ pub fn run(environ: &Environ, streams: &mut Streams<'_>) -> u8 {
             Command::Disable(disable) => mask::disable(disable, &cli.locations, environ, streams),
             Command::Info(info) => info::run(info, &cli.locations, environ, streams),
             Command::Order(order) => order::run(order, &cli.locations, environ, streams),
+            Command::Conflicts(it) => conflicts::run(it, &cli.locations, environ, streams),
             Command::Properties(properties) => properties::run(properties, &cli.locations, environ, streams),
             Command::Verify(verify) => shelf::verify(verify, &cli.locations, streams),
             Command::Diff(diff) => diff::run(diff, &cli.locations, environ, streams),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `try`: one hook on a copy of a payload.
 
-use crate::cli::{Locations, Place, Try, custom_properties};
+use crate::cli::{Given, Locations, Place, Try, custom_properties};
 use crate::destination::Destination;
 use crate::environ::Environ;
 use crate::failure::Failure;
@@ -18,7 +18,7 @@ use virt_hooks_package::samples::{SAMPLES, Sample};
 use virt_hooks_package::try_hook::{Trial, Validity, validate, vm_xml};
 
 /// The word that shows all samples.
-const LIST: &str = "list";
+pub(crate) const LIST: &str = "list";
 
 pub(crate) fn run(
     it: &Try,
@@ -26,7 +26,7 @@ pub(crate) fn run(
     environ: &Environ,
     streams: &mut Streams<'_>,
 ) -> Result<u8, Failure> {
-    if it.sample.as_deref() == Some(LIST) {
+    if it.given.sample.as_deref() == Some(LIST) {
         let text = samples(streams.output_look);
         streams.print(text.as_bytes())?;
         return Ok(exit::command::PROCEED);
@@ -39,9 +39,9 @@ pub(crate) fn run(
     let host = locations.host_with_warnings(environ, streams)?;
     let point = host.catalogue.get(point).ok_or_else(|| points::unknown(point, &host.catalogue))?;
     let output = it.output.as_ref().map(|place| Destination::prepare("payload", place)).transpose()?;
-    let payload = payload(it, point, host.settings.payload_limit, streams)?;
+    let payload = payload(&it.given, point, host.settings.payload_limit, streams)?;
     let trial = Trial::prepare(hook, point, it.program.as_deref(), &host.settings)?;
-    if let Some(sample) = Sample::for_point(point).filter(|_| !is_given(it)) {
+    if let Some(sample) = Sample::for_point(point).filter(|_| !is_given(&it.given)) {
         let line = format!("payload: sample {}, {}\n", sample.name, sample.about);
         streams.say(&line);
     }
@@ -82,7 +82,8 @@ pub(crate) fn run(
     Ok(if failed { exit::command::VETO } else { exit::command::PROCEED })
 }
 
-fn samples(look: Look) -> String {
+/// All samples, a line each.
+pub(crate) fn samples(look: Look) -> String {
     let mut table = Table::default();
     table.row(["NAME", "PAYLOAD", "WHAT"].map(str::to_owned), Some(Style::Heading));
     for sample in SAMPLES {
@@ -137,11 +138,17 @@ fn validity(given: &[u8], result: &[u8], point: &Point, look: Look) -> String {
 }
 
 /// Whether a payload was asked for.
-fn is_given(it: &Try) -> bool {
+fn is_given(it: &Given) -> bool {
     it.payload.is_some() || it.vm.is_some() || it.sample.is_some()
 }
 
-fn payload(it: &Try, point: &Point, limit: u64, streams: &mut Streams<'_>) -> Result<Payload, Failure> {
+/// The payload that was asked for, or the sample of the point.
+pub(crate) fn payload(
+    it: &Given,
+    point: &Point,
+    limit: u64,
+    streams: &mut Streams<'_>,
+) -> Result<Payload, Failure> {
     let name = &point.name;
     if point.payload == PayloadKind::None {
         return if is_given(it) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `package` where it takes tools: what it signs, a full disk, and that a chain that runs is not disturbed.
+//! `package` and `install` where it takes tools: what is signed, full and read-only disks, processes that are killed,
+//! and that a chain that runs is not disturbed.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 #[path = "cli/case.rs"]
@@ -33,6 +34,9 @@ fn main() -> ExitCode {
     };
     let trials = vec![
         trial("a_full_disk_leaves_nothing", &["root", "tmpfs"], a_full_disk_leaves_nothing),
+        trial("an_install_on_a_full_disk_changes_nothing", &["root", "tmpfs"], || no_install_on("size=16k")),
+        trial("an_install_on_a_read_only_disk_changes_nothing", &["root", "tmpfs"], || no_install_on("ro")),
+        trial("a_killed_install_is_undone_by_the_next", &["strace"], a_killed_install_is_undone_by_the_next),
         trial("a_key_signs_inside_or_beside", &["gpg", "rpmkeys"], a_key_signs_inside_or_beside),
         trial("a_key_that_is_not_there_leaves_nothing", &["gpg"], a_key_that_is_not_there_leaves_nothing),
         trial(
@@ -75,6 +79,63 @@ fn a_full_disk_leaves_nothing() {
     let line = done.refused(3);
     assert!(line.contains("No space left"), "{line}");
     assert_eq!(left, 0);
+}
+
+/// Into a file system that takes nothing more.
+fn no_install_on(option: &str) {
+    let case = case();
+    let root = case.path("root");
+    fs::create_dir(&root).unwrap();
+    let mounted =
+        Command::new("mount").args(["-t", "tmpfs", "-o", option, "none"]).arg(&root).status().unwrap();
+    assert!(mounted.success());
+    let mut noise = vec![0; 40_000];
+    fs::File::open("/dev/urandom").unwrap().read_exact(&mut noise).unwrap();
+    let done = case.file("mine/tests/noise", noise).says("--root root install mine").run();
+    let files = files_below(&root);
+    Command::new("umount").arg(&root).status().unwrap();
+    let line = done.refused(3);
+    assert!(line.contains("No space left") || line.contains("Read-only file system"), "{line}");
+    assert_eq!(files, [""; 0]);
+}
+
+/// Names of all files but for the lock.
+fn files_below(dir: &std::path::Path) -> Vec<String> {
+    let found =
+        Command::new("find").arg(dir).args(["!", "-type", "d", "!", "-name", ".lock"]).output().unwrap();
+    let mut all: Vec<String> = String::from_utf8(found.stdout).unwrap().lines().map(str::to_owned).collect();
+    all.sort();
+    all
+}
+
+fn a_killed_install_is_undone_by_the_next() {
+    let prepare = || {
+        let case = case()
+            .file("other/hook.toml", MANIFEST.replace("mine", "other"))
+            .file("other/before_vm_start.sh", "#!/bin/sh\n");
+        fs::create_dir(case.path("root")).unwrap();
+        case
+    };
+    let run = |case: &Case, before: &[&str], package: &str| {
+        let mut command = Command::new(before[0]);
+        command.args(&before[1..]).arg(env!("CARGO_BIN_EXE_virt-hooks")).current_dir(case.path("."));
+        let said = command.args(["--root", "root", "install", package]).output().unwrap();
+        said.status.success()
+    };
+    for nth in 1.. {
+        let case = prepare();
+        let inject = format!("inject=/^(rename|link|mkdir|symlink|fsync)(at|at2)?$:signal=KILL:when={nth}");
+        let survived = run(&case, &["strace", "-f", "-o", "/dev/null", "-e", &inject], "mine");
+        assert!(run(&case, &["env"], "other"), "after the {nth}th");
+        let left: Vec<String> =
+            files_below(&case.path("root")).into_iter().filter(|f| !f.contains("other")).collect();
+        // All of it or nothing.
+        assert!(left.is_empty() || left.len() == 3, "after the {nth}th: {left:?}");
+        if survived {
+            assert!(nth > 5, "only {nth} calls");
+            return;
+        }
+    }
 }
 
 fn a_key_signs_inside_or_beside() {

@@ -31,6 +31,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod compare;
 mod devices;
 mod document;
 mod edit;
@@ -43,6 +44,7 @@ pub mod secrets;
 mod tag;
 mod tree;
 
+pub use compare::{Difference, compare};
 pub use devices::{OVIRT_VM_NAMESPACE, QEMU_NAMESPACE};
 pub use document::{Document, Element};
 pub use error::{EditError, ParseError};

@@ -79,6 +79,11 @@ impl Run {
         self.change.is_some()
     }
 
+    /// The payload before and after it; `None` where it changed nothing. With its secrets: not for eyes or records.
+    pub fn documents(&self) -> Option<(&[u8], &[u8])> {
+        self.change.as_ref().map(|c| (c.before.bytes(), c.after.bytes()))
+    }
+
     /// What it changed, as a unified diff with secrets masked; `None` where it changed nothing. Made anew at
     /// each call.
     pub fn diff(&self) -> Option<String> {

@@ -34,6 +34,13 @@ impl Package {
     fn read(dir: &Path, text: &str) -> Result<Self, String> {
         let file = dir.join(MANIFEST);
         let manifest = Manifest::parse(&file.to_string_lossy(), text).map_err(|e| e.to_string())?;
+        if dir.file_name().is_some_and(|name| name != manifest.name.as_str()) {
+            return Err(format!(
+                "{}: the package is called {}, and its directory is not: rename one of them",
+                file.display(),
+                manifest.name
+            ));
+        }
         let odd = |said: String| format!("{}: {said}", file.display());
         let condition =
             manifest.when.as_ref().map(virt_hooks_contract::When::compile).transpose().map_err(odd)?;

@@ -9,6 +9,7 @@ pub mod author;
 pub mod build;
 pub mod cases;
 pub mod check;
+pub mod conflicts;
 pub mod doctor;
 pub mod libvirt_script;
 pub mod new;

@@ -32,7 +32,7 @@ pub use parse::{Parsed, parse, parse_as};
 pub use points::Points;
 pub use shelf::{Diff, Disable, Enable, Info, Install, Order, Properties, Remove, Verify};
 pub use test::Test;
-pub use r#try::Try;
+pub use r#try::{Conflicts, Given, Try};
 pub use values::{Place, Property, Uuid, custom_properties};
 pub use vm::{
     Telling, Vm, VmAct, VmApply, VmCommand, VmCreate, VmDestroy, VmHibernate, VmList, VmRestore, VmSet,
@@ -126,6 +126,8 @@ pub enum Command {
     Info(Info),
     /// Show the chain of a hook point, and why it is in this order
     Order(Order),
+    /// Find hooks of a point that write the same place, on a copy
+    Conflicts(Box<Conflicts>),
     /// Show the custom properties that installed packages declare
     Properties(Properties),
     /// Hold the host against what was installed on it

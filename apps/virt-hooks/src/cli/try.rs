@@ -1,22 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `try`.
 
-use super::{Place, Property};
+use super::{Format, Place, Property};
 use clap::Args;
 use std::path::PathBuf;
 use std::time::Duration;
 use virt_hooks_contract::parse_duration;
 
-/// Tries one hook.
+/// The payload that hooks are tried on.
 #[derive(Args, Clone, Debug)]
-pub struct Try {
-    /// The hook's file, or a hook package's directory
-    #[arg(value_name = "HOOK|DIR")]
-    pub hook: Option<PathBuf>,
-    /// The hook point
-    #[arg(long)]
-    pub point: Option<String>,
-    /// What the hook reads and may edit: domain or device XML, or JSON; - for standard input
+pub struct Given {
+    /// What hooks read and may edit: domain or device XML, or JSON; - for standard input
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["vm", "sample"])]
     pub payload: Option<Place>,
     /// The domain XML of this VM, as virsh knows it
@@ -28,6 +22,40 @@ pub struct Try {
     /// A sample payload; without it the one most like what the point has, "list" shows all
     #[arg(long, value_name = "KIND")]
     pub sample: Option<String>,
+}
+
+/// Finds hooks that write the same.
+#[derive(Args, Clone, Debug)]
+pub struct Conflicts {
+    /// The hook point
+    #[arg(default_value = "before_vm_start")]
+    pub point: String,
+    /// What the hooks read and may edit.
+    #[command(flatten)]
+    pub given: Given,
+    /// Custom property of the VM; may be repeated
+    #[arg(short, long = "property", value_name = "NAME=VALUE")]
+    pub property: Vec<Property>,
+    /// How long each hook may take, such as 30s
+    #[arg(long, value_name = "DUR", value_parser = parse_duration)]
+    pub timeout: Option<Duration>,
+    /// How it is written
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Tries one hook.
+#[derive(Args, Clone, Debug)]
+pub struct Try {
+    /// The hook's file, or a hook package's directory
+    #[arg(value_name = "HOOK|DIR")]
+    pub hook: Option<PathBuf>,
+    /// The hook point
+    #[arg(long)]
+    pub point: Option<String>,
+    /// What the hook reads and may edit.
+    #[command(flatten)]
+    pub given: Given,
     /// Custom property of the VM; may be repeated
     #[arg(short, long = "property", value_name = "NAME=VALUE")]
     pub property: Vec<Property>,

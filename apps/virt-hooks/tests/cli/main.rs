@@ -5,6 +5,7 @@
 mod bad_input;
 mod case;
 mod check;
+mod conflicts;
 mod dry_run;
 mod fire;
 mod guide;

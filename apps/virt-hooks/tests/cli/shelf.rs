@@ -154,6 +154,9 @@ fn what_must_not_be_installed_changes_nothing() {
             .unwrap()
             .replace("order = 50", "file = \"50_mine\""),
     );
+    image.package("twin", "1.0", "maintainer = \"A <a@example.org>\"");
+    image.run("install @twin").ended(0);
+    image.package("twin", "1.0", "maintainer = \"B <b@example.org>\"");
     image.package("newer", "1.0", "").file("newer/hook.toml", "manifest = 2\nname = \"newer\"\n");
     image.package("Upper", "1.0", "");
     fs::create_dir(image.path("empty")).unwrap();
@@ -162,6 +165,10 @@ fn what_must_not_be_installed_changes_nothing() {
         ("rival", "rival and mine exclude each other: remove mine first"),
         ("loops", "loops: the hooks 50_loops, 50_waits of before_vm_start would wait for each other"),
         ("thief", "50_mine is there already and belongs to package mine: nothing was changed"),
+        (
+            "twin",
+            "twin is installed already, and not as this one: the one that is installed is of A <a@example.org>",
+        ),
         ("newer", "hook.toml:1:1: manifest format 2 is newer than this program knows (1): update virt-hooks"),
         ("Upper", "\"Upper\" cannot name a package"),
         ("empty", "is not a hook package: it has no hook.toml"),

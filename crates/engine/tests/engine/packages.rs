@@ -257,3 +257,17 @@ fn of_two_packages_with_one_hook_the_first_counts_and_it_is_told() {
     );
     assert_eq!(outcome.runs[0].hook.package.as_ref().unwrap().package.name(), "a");
 }
+
+#[test]
+fn a_package_in_a_directory_of_another_name_is_told() {
+    let bed = bed();
+    package(&bed, "a", POINT, "50_a", "");
+    fs::rename(bed.path("packages/a"), bed.path("packages/b")).unwrap();
+    let outcome = fire(&bed, POINT, &vm(&[]));
+    assert_eq!(names(&outcome), ["50_a"]);
+    assert!(
+        outcome.warnings[0].contains("the package is called a, and its directory is not"),
+        "{:?}",
+        outcome.warnings
+    );
+}

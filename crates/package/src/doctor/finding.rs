@@ -144,6 +144,16 @@ kinds! {
     ConfigUnknownHook = "config-unknown-hook",
     /// libvirt's hook script is a link to a command that is not there.
     HookScriptDangling = "hook-script-dangling",
+    /// The manifest of an installed package cannot be read.
+    PackageManifest = "package-manifest",
+    /// An installed package asks for what the hook points of this host do not have.
+    PackageUnfit = "package-unfit",
+    /// A hook of an installed package is nowhere.
+    PackageHookMissing = "package-hook-missing",
+    /// Hooks of installed packages wait for each other.
+    PackageOrder = "package-order",
+    /// What is left of an installation that was cut off.
+    InterruptedInstall = "interrupted-install",
     /// A daemon of libvirt's does not call the hook script.
     HookScriptUnseen = "hook-script-unseen",
     /// Something else has the name of our hook script.

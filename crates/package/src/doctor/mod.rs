@@ -18,6 +18,7 @@ mod links;
 mod machine;
 mod names;
 mod owners;
+mod packages;
 mod permissions;
 mod program;
 pub(crate) mod quote;
@@ -83,6 +84,7 @@ fn examine_on(host: &Host, points: &[String], machine: &Machine) -> Vec<Finding>
     content::check(&survey, machine, &mut findings);
     labels::check(&survey, machine, &mut findings);
     libvirt::check(&survey, machine, &mut findings);
+    packages::check(&survey, &mut findings);
     sort(&mut findings);
     findings
 }

@@ -61,8 +61,8 @@ pub enum ShelfError {
         /// The one probably meant.
         meant: String,
     },
-    /// The package was installed by other means.
-    #[error("{package} was not installed by virt-hooks: {advice}")]
+    /// The package that is installed is another of the same name, or was installed by other means.
+    #[error("{package} is installed already, and not as this one: {advice}")]
     Foreign {
         /// The package.
         package: String,

@@ -73,6 +73,16 @@ pub fn plan_install(root: &Root, manifest: &Manifest, items: Vec<Item>) -> Resul
     let former = all.iter().find(|p| p.manifest.name == manifest.name);
     if let Some(former) = former {
         not_of_a_package_manager(root, former)?;
+        if let (Some(theirs), Some(ours)) = (&former.manifest.maintainer, &manifest.maintainer)
+            && theirs != ours
+        {
+            return Err(ShelfError::Foreign {
+                package: manifest.name.clone(),
+                advice: format!(
+                    "the one that is installed is of {theirs}, this one of {ours}; remove that first"
+                ),
+            });
+        }
     }
     for other in all.iter().filter(|p| p.manifest.name != manifest.name) {
         let name = &other.manifest.name;

@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 
 use crate::build::{ItemKind, layout::PACKAGES};
 
-const JOURNAL: &str = ".transaction.json";
+/// What is there while packages are being changed, in their directory.
+pub const JOURNAL: &str = ".transaction.json";
 const LOCK: &str = ".lock";
 
 /// One change of one place.

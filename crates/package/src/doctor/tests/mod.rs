@@ -3,6 +3,7 @@
 
 mod files;
 mod hosts;
+mod packages;
 mod programs;
 mod tree;
 
@@ -29,7 +30,7 @@ use cases;
 #[test]
 fn every_kind_has_a_case() {
     let covered: BTreeSet<Kind> =
-        [files::COVERED, programs::COVERED, hosts::COVERED, crate::check::tests::COVERED]
+        [files::COVERED, programs::COVERED, hosts::COVERED, packages::COVERED, crate::check::tests::COVERED]
             .into_iter()
             .flatten()
             .copied()
