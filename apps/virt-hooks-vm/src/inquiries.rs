@@ -1,85 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Questions: their answers are JSON documents on standard output, as VDSM gives them.
 
-use crate::verbs::finish;
-use serde_json::Value;
-use std::os::fd::AsFd;
+use crate::request::{Done, Request, milliseconds};
 use std::time::Duration;
-use virt_hooks::cli::{HostAsk, HostStats, Place, VmStats};
-use virt_hooks::operation::Destined;
-use virt_hooks::{Failure, Interrupt, Screen, Streams};
-use virt_hooks_agent::{Driver, Error, Inquiry, Sampling};
-use virt_hooks_contract::exit;
-use virt_hooks_engine::Host;
-use virt_hooks_journal::Journal;
+use virt_hooks::cli::{HostAsk, HostCommand, Place, VmStats, Whom};
+use virt_hooks_agent::protocol::Parameters;
 
-pub(crate) fn caps(asked: &HostAsk, host: Host, streams: &mut Streams<'_>) -> Result<u8, Failure> {
-    ask("caps", asked.connect.as_deref(), asked.report.as_ref(), host, streams, |driver, inquiry| {
-        driver.host_caps(inquiry)
-    })
-}
-
-pub(crate) fn host_stats(asked: &HostStats, host: Host, streams: &mut Streams<'_>) -> Result<u8, Failure> {
-    let sampling = sampling(asked.since_boot, asked.interval);
-    let HostAsk { connect, report } = &asked.ask;
-    ask("stats", connect.as_deref(), report.as_ref(), host, streams, |driver, inquiry| {
-        driver.host_stats(sampling, inquiry)
-    })
-}
-
-pub(crate) fn devices(asked: &HostAsk, host: Host, streams: &mut Streams<'_>) -> Result<u8, Failure> {
-    ask("devices", asked.connect.as_deref(), asked.report.as_ref(), host, streams, |driver, inquiry| {
-        driver.host_devices(inquiry)
-    })
-}
-
-pub(crate) fn vm_stats(asked: &VmStats, host: Host, streams: &mut Streams<'_>) -> Result<u8, Failure> {
-    let sampling = sampling(asked.no_rates, asked.interval);
-    ask("stats", asked.connect.as_deref(), asked.report.as_ref(), host, streams, |driver, inquiry| {
-        match &asked.vm {
-            Some(vm) => driver.vm_stats(vm, sampling, inquiry),
-            None => driver.all_vm_stats(sampling, inquiry),
+/// The question of a command about the host; `None` for one that is no question.
+pub(crate) fn of_host(command: &HostCommand) -> Option<Request<'_>> {
+    Some(match command {
+        HostCommand::Caps(HostAsk { whom, report }) => ask("HostCaps", "caps", None, whom, report.as_ref()),
+        HostCommand::Devices(HostAsk { whom, report }) => {
+            ask("HostDevices", "devices", None, whom, report.as_ref())
         }
+        HostCommand::Stats(stats) => {
+            let HostAsk { whom, report } = &stats.ask;
+            ask("HostStats", "stats", interval(stats.since_boot, stats.interval), whom, report.as_ref())
+        }
+        HostCommand::SetupNetworks(_) => return None,
     })
 }
 
-fn sampling(once: bool, interval: Duration) -> Sampling {
-    if once { Sampling::SinceBoot } else { Sampling::Over(interval) }
+/// The question for the statistics of VMs.
+pub(crate) fn of_vms(stats: &VmStats) -> Request<'_> {
+    let interval = interval(stats.no_rates, stats.interval);
+    let mut request = ask("VmStats", "stats", interval, &stats.whom, stats.report.as_ref());
+    request.parameters.vm = stats.vm.clone();
+    request
 }
 
-fn ask(
+fn ask<'a>(
+    method: &'static str,
     verb: &'static str,
-    uri: Option<&str>,
-    report: Option<&Place>,
-    host: Host,
-    streams: &mut Streams<'_>,
-    question: impl FnOnce(&Driver, &mut Inquiry<'_>) -> Result<Value, Error>,
-) -> Result<u8, Failure> {
-    host.check_layers()?;
-    if report == Some(&Place::Standard) {
-        return Err(Failure::usage("--report -: standard output belongs to the answer, give a file"));
-    }
-    let report = Destined::prepare(report)?;
-    let journal = Journal::new(&host.state_dir);
-    let driver = Driver::connect(uri, host);
-    let interrupt = Interrupt::listen()?;
-    let mut screen = Screen::new(streams.errors_look, false);
-    let mut events = Vec::new();
-    let answer = driver.and_then(|driver| {
-        let cancel = Some(interrupt.as_fd());
-        question(&driver, &mut Inquiry { cancel, reports: &mut events, watch: &mut screen })
-    });
-    // Polled every few seconds: an event without hooks is not worth a record.
-    events.retain(|event| !event.runs.is_empty() || !event.error.is_empty());
-    let (answer, error) = match answer {
-        Ok(answer) => (Some(answer), None),
-        Err(error) => (None, Some(error)),
-    };
-    finish(verb, &report, error, None, events, &journal, streams)?;
-    if let Some(answer) = answer {
-        let json = serde_json::to_string_pretty(&answer);
-        let json = json.map_err(|e| Failure::unusable(format!("write the answer: {e}")))?;
-        streams.print(format!("{json}\n").as_bytes())?;
-    }
-    Ok(exit::command::PROCEED)
+    interval_ms: Option<u64>,
+    whom: &'a Whom,
+    report: Option<&'a Place>,
+) -> Request<'a> {
+    let parameters = Parameters { interval_ms, ..Parameters::default() };
+    Request { method, verb, done: Done::Document, parameters, whom, report, diff: false }
+}
+
+fn interval(once: bool, interval: Duration) -> Option<u64> {
+    (!once).then(|| milliseconds(interval))
 }

@@ -12,7 +12,7 @@ mod request;
 mod verbs;
 
 use std::process::ExitCode;
-use virt_hooks::cli::{self, Command, HostCommand, Parsed, VmCommand};
+use virt_hooks::cli::{self, Command, Parsed};
 use virt_hooks::{Environ, Failure, Streams, conclude};
 use virt_hooks_contract::exit;
 
@@ -30,24 +30,10 @@ fn run(environ: &Environ, streams: &mut Streams<'_>) -> Result<u8, Failure> {
     };
     let host = cli.locations.host_with_warnings(environ, streams)?;
     match &cli.command {
-        Command::Vm(vm) => match &vm.command {
-            VmCommand::Apply(apply) => apply::apply(apply, host, streams),
-            VmCommand::NicPlug(plug) => devices::nic_plug(plug, host, streams),
-            VmCommand::NicUnplug(unplug) => devices::nic_unplug(unplug, host, streams),
-            VmCommand::NicUpdate(update) => devices::nic_update(update, host, streams),
-            VmCommand::DiskPlug(plug) => devices::disk_plug(plug, host, streams),
-            VmCommand::DiskUnplug(unplug) => devices::disk_unplug(unplug, host, streams),
-            VmCommand::MemoryPlug(plug) => devices::memory_plug(plug, host, streams),
-            VmCommand::SetCpus(set) => devices::set_cpus(set, host, streams),
-            VmCommand::SetTicket(set) => devices::set_ticket(set, host, streams),
-            VmCommand::Stats(stats) => inquiries::vm_stats(stats, host, streams),
-            command => verbs::run(command, host, streams),
-        },
-        Command::Host(about) => match &about.command {
-            HostCommand::Caps(ask) => inquiries::caps(ask, host, streams),
-            HostCommand::Stats(stats) => inquiries::host_stats(stats, host, streams),
-            HostCommand::Devices(ask) => inquiries::devices(ask, host, streams),
-            HostCommand::SetupNetworks(_) => {
+        Command::Vm(vm) => verbs::run(&vm.command, host, streams),
+        Command::Host(about) => match inquiries::of_host(&about.command) {
+            Some(request) => verbs::operate(&request, host, streams),
+            None => {
                 Err(Failure::usage("virt-hooks-vm sets up no networks: use virt-hooks host setup-networks"))
             }
         },

@@ -1,26 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 //! From the command line to an operation, as the agent knows it too.
 
-use crate::verbs::text;
+use crate::{apply, devices, inquiries};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use virt_hooks::cli::{Place, Property, Telling, VmCommand, Whom};
+use virt_hooks::cli::{Place, Property, Telling, VmApply, VmCommand, Whom};
 use virt_hooks::{Failure, Streams, payload};
 use virt_hooks_agent::protocol::Parameters;
 use virt_hooks_contract::PayloadKind;
 
-/// An operation on a VM.
+/// An operation, or a question.
 pub(crate) struct Request<'a> {
     /// Its name in the agent's interface.
     pub(crate) method: &'static str,
     /// Its name in reports.
     pub(crate) verb: &'static str,
-    /// What people read once it is done, before the VM's name and after it.
-    pub(crate) done: (&'static str, &'static str),
+    pub(crate) done: Done<'a>,
     pub(crate) parameters: Parameters,
     pub(crate) whom: &'a Whom,
     pub(crate) report: Option<&'a Place>,
+    /// Whether people are shown what each hook changes.
     pub(crate) diff: bool,
+}
+
+/// What people read once it is done.
+pub(crate) enum Done<'a> {
+    /// Words before the VM's name and after it.
+    Vm(&'static str, &'static str),
+    /// What was changed of a VM.
+    Change,
+    /// What became of a stored definition.
+    Definition(&'a VmApply),
+    /// The answer, on standard output.
+    Document,
 }
 
 impl<'a> Request<'a> {
@@ -30,6 +43,14 @@ impl<'a> Request<'a> {
         limit: u64,
         streams: &mut Streams<'_>,
     ) -> Result<Option<Self>, Failure> {
+        match command {
+            VmCommand::Apply(command) => return Ok(Some(apply::request(command))),
+            VmCommand::Stats(stats) => return Ok(Some(inquiries::of_vms(stats))),
+            _ => {}
+        }
+        if let Some(request) = devices::request(command, limit, streams)? {
+            return Ok(Some(request));
+        }
         let told = |telling: &Telling| Parameters {
             timeout_ms: telling.timeout.map(milliseconds),
             diff: telling.diff,
@@ -145,7 +166,7 @@ impl<'a> Request<'a> {
         Ok(Some(Self {
             method,
             verb,
-            done,
+            done: Done::Vm(done.0, done.1),
             parameters,
             whom,
             report: telling.and_then(|t| t.report.as_ref()),
@@ -154,7 +175,7 @@ impl<'a> Request<'a> {
     }
 }
 
-fn milliseconds(duration: Duration) -> u64 {
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -164,11 +185,27 @@ fn absolute(file: &Path) -> Result<PathBuf, Failure> {
 }
 
 fn xml(place: &Place, limit: u64, streams: &mut Streams<'_>) -> Result<String, Failure> {
-    let given = payload::read(place, &mut *streams.input, limit, PayloadKind::Xml, true)?;
-    String::from_utf8(given.bytes.bytes().to_vec())
-        .map_err(|_| Failure::unusable("the domain XML is not UTF-8: convert it with `iconv -t UTF-8`"))
+    read_xml("domain", place, limit, streams)
 }
 
-fn properties(given: &[Property]) -> Result<std::collections::BTreeMap<String, Option<String>>, Failure> {
-    given.iter().map(|property| text(property).map(|(name, value)| (name, Some(value)))).collect()
+/// The XML of something, which the protocol has as text.
+pub(crate) fn read_xml(
+    of: &str,
+    place: &Place,
+    limit: u64,
+    streams: &mut Streams<'_>,
+) -> Result<String, Failure> {
+    let given = payload::read(place, &mut *streams.input, limit, PayloadKind::Xml, true)?;
+    String::from_utf8(given.bytes.bytes().to_vec()).map_err(|_| {
+        Failure::unusable(format!("the {of} XML is not UTF-8: convert it with `iconv -t UTF-8`"))
+    })
+}
+
+/// Properties are kept in XML, which is text.
+pub(crate) fn properties(given: &[Property]) -> Result<BTreeMap<String, Option<String>>, Failure> {
+    let text = |property: &Property| match String::from_utf8(property.value.clone()) {
+        Ok(value) => Ok((property.name.clone(), Some(value))),
+        Err(_) => Err(Failure::usage(format!("-p {}: the value is not UTF-8", property.name))),
+    };
+    given.iter().map(text).collect()
 }

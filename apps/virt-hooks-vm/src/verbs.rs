@@ -3,9 +3,10 @@
 //! answer to an exit code.
 
 use crate::agent::{Client, Refusal};
-use crate::request::Request;
+use crate::apply;
+use crate::request::{Done, Request};
 use std::os::fd::AsFd;
-use virt_hooks::cli::{Format, Property, VmCommand, VmList, VmShow, Whom};
+use virt_hooks::cli::{Format, Place, VmCommand, VmList, VmShow, Whom};
 use virt_hooks::operation::{Destined, Operation};
 use virt_hooks::render::{Style, Table, paint, printable};
 use virt_hooks::{Failure, Interrupt, Screen, Streams, history};
@@ -20,7 +21,6 @@ pub(crate) fn run(command: &VmCommand, host: Host, streams: &mut Streams<'_>) ->
         VmCommand::List(list) => self::list(list, host, streams),
         VmCommand::Show(show) => self::show(show, host, streams),
         _ => {
-            host.check_layers()?;
             // Before anything is asked for.
             match Request::of(command, host.settings.payload_limit, streams)? {
                 Some(request) => operate(&request, host, streams),
@@ -35,7 +35,12 @@ fn agent(whom: &Whom, host: &Host) -> Option<Client> {
     (whom.connect.is_none() && !whom.no_agent).then(|| Client::connect(&host.agent_socket))?
 }
 
-fn operate(request: &Request<'_>, host: Host, streams: &mut Streams<'_>) -> Result<u8, Failure> {
+/// Does what is requested, or asks.
+pub(crate) fn operate(request: &Request<'_>, host: Host, streams: &mut Streams<'_>) -> Result<u8, Failure> {
+    host.check_layers()?;
+    if matches!(request.done, Done::Document) && request.report == Some(&Place::Standard) {
+        return Err(Failure::usage("--report -: standard output belongs to the answer, give a file"));
+    }
     let report = Destined::prepare(request.report)?;
     let mut screen = Screen::new(streams.errors_look, request.diff);
     let done = match agent(request.whom, &host) {
@@ -50,21 +55,19 @@ fn operate(request: &Request<'_>, host: Host, streams: &mut Streams<'_>) -> Resu
         (name, events.iter().find_map(|e| e.vm_id.clone()))
     });
     match done {
-        Ok(answer) => {
+        Ok(mut answer) => {
             let (name, id) = known(&answer.events);
-            let vm_name = answer.name.or(name);
+            answer.name = answer.name.or(name);
             let operation = Operation {
                 verb,
                 result: "done",
-                vm_name: vm_name.clone(),
-                vm_id: answer.uuid.or(id),
+                vm_name: answer.name.clone(),
+                vm_id: answer.uuid.take().or(id),
                 error: None,
-                events: answer.events,
+                events: std::mem::take(&mut answer.events),
             };
             report.write(&operation, streams)?;
-            let (word, after) = request.done;
-            let name = vm_name.unwrap_or_default();
-            streams.say(&format!("{}: VM {name}{after}\n", paint(word, Style::Good, streams.errors_look)));
+            tell(request, &answer, streams)?;
             Ok(exit::command::PROCEED)
         }
         Err(refusal) => {
@@ -82,6 +85,34 @@ fn operate(request: &Request<'_>, host: Host, streams: &mut Streams<'_>) -> Resu
             Err(refusal.failure)
         }
     }
+}
+
+/// Tells what was done.
+fn tell(request: &Request<'_>, answer: &Answer, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    let name = answer.name.as_deref().unwrap_or_default();
+    match request.done {
+        Done::Vm(word, after) => {
+            streams.say(&format!("{}: VM {name}{after}\n", paint(word, Style::Good, streams.errors_look)));
+        }
+        Done::Change => {
+            for warning in &answer.warnings {
+                let word = paint("warning", Style::Odd, streams.errors_look);
+                streams.say(&format!("{word}: {}\n", printable(warning)));
+            }
+            let what = printable(answer.what.as_deref().unwrap_or_default());
+            let late = if answer.late { ", late" } else { "" };
+            let word = paint(request.verb, Style::Good, streams.errors_look);
+            streams.say(&format!("{word}: {what} of VM {}{late}\n", printable(name)));
+        }
+        Done::Definition(command) => {
+            apply::tell(command, (name, answer.changed, answer.definition_diff.as_deref()), streams)?;
+        }
+        Done::Document => {
+            let document = answer.document.as_ref().unwrap_or(&serde_json::Value::Null);
+            streams.print(json(document)?.as_bytes())?;
+        }
+    }
+    Ok(())
 }
 
 /// Without an agent.
@@ -102,7 +133,7 @@ fn by_ourselves(
     });
     history::record(&journal, &events, streams);
     Ok(match done {
-        Ok(served) => Ok(Answer { progress: None, name: Some(served.name), uuid: Some(served.uuid), events }),
+        Ok(answer) => Ok(Answer { events, ..answer }),
         Err(e) => Err(Refusal {
             result: if e.kind() == Kind::Vetoed { "vetoed" } else { "failed" },
             error: e.to_string(),
@@ -187,37 +218,6 @@ fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
     Ok(text.map_err(|e| Failure::unusable(format!("write JSON: {e}")))? + "\n")
 }
 
-/// Writes the record, and turns an error into ours.
-pub(crate) fn finish(
-    verb: &'static str,
-    report: &Destined,
-    error: Option<Error>,
-    vm: Option<&(String, String)>,
-    events: Vec<virt_hooks_contract::Report>,
-    journal: &Journal,
-    streams: &mut Streams<'_>,
-) -> Result<(), Failure> {
-    history::record(journal, &events, streams);
-    let known = |f: fn(&virt_hooks_contract::Report) -> Option<String>| events.iter().find_map(f);
-    let operation = Operation {
-        verb,
-        result: match &error {
-            None => "done",
-            Some(e) if e.kind() == Kind::Vetoed => "vetoed",
-            Some(_) => "failed",
-        },
-        vm_name: vm.map(|(name, _)| name.clone()).or_else(|| known(|e| e.vm_name.clone())),
-        vm_id: vm.map(|(_, id)| id.clone()).or_else(|| known(|e| e.vm_id.clone())),
-        error: error.as_ref().map(ToString::to_string),
-        events,
-    };
-    let written = report.write(&operation, streams);
-    match error {
-        Some(e) => Err(failure(&e)),
-        None => written,
-    }
-}
-
 fn failure(error: &Error) -> Failure {
     let code = match error.kind() {
         Kind::Vetoed => exit::command::VETO,
@@ -226,12 +226,4 @@ fn failure(error: &Error) -> Failure {
     };
     let hint = error.hint().map(|h| format!("; {h}")).unwrap_or_default();
     Failure { code, message: format!("{error}{hint}") }
-}
-
-/// Properties of a VM are kept in its XML, which is text.
-pub(crate) fn text(property: &Property) -> Result<(String, String), Failure> {
-    match String::from_utf8(property.value.clone()) {
-        Ok(value) => Ok((property.name.clone(), value)),
-        Err(_) => Err(Failure::usage(format!("-p {}: the value is not UTF-8", property.name))),
-    }
 }

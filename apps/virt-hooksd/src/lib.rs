@@ -41,7 +41,7 @@ pub fn run(environ: &Environ, streams: &mut Streams<'_>) -> Result<u8, Failure> 
         Err(e) => return streams.print(e.to_string().as_bytes()).map(|()| exit::command::PROCEED),
     };
     let mut host = cli.locations.host_with_warnings(environ, streams)?;
-    host.check_layers()?;
+    let layers = host.layers();
     // Hooks are not whom the service manager talks to.
     host.settings.environment.retain(|(name, _)| !socket::is_of_service_manager(name));
     let stop = cli.stop_timeout.or(host.agent.stop_timeout).unwrap_or(STOP_TIMEOUT);
@@ -53,11 +53,15 @@ pub fn run(environ: &Environ, streams: &mut Streams<'_>) -> Result<u8, Failure> 
 
     let interrupt = Interrupt::listen()?;
     let log = Arc::new(log::Log::new(Journal::new(&host.state_dir)));
+    if let Err(error) = layers.check() {
+        // VMs that run are to be looked after, whatever becomes of the hooks (C22). Operations wait for them.
+        log.line(&format!("{error}: operations are refused until it is there"));
+    }
     let agent = Agent::start(uri.as_deref(), host, Box::new(log::Chronicle(log.clone())))
         .map_err(|e| Failure::unusable(e.to_string()))?;
     // Only now: a second agent must not take the first one's socket.
     let listener = socket::Listener::open(environ, &path, mode, access.group())?;
-    let server = server::Server::new(agent.clone(), access, log.clone());
+    let server = server::Server::new(agent.clone(), access, layers, log.clone());
     socket::notify(environ, "READY=1");
     log.line(&format!("listening on {}", path.display()));
     server.serve(listener.socket(), interrupt.as_fd())?;

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::thread;
 use virt_hooks_agent::protocol::{Answer, Call, Failed, INTERFACE, Parameters, Reply, error};
-use virt_hooks_agent::{Driver, Error, Kind, OPERATIONS, Teller};
+use virt_hooks_agent::{Driver, Error, Kind, Teller, operations};
 use virt_hooks_contract::Report;
 
 pub(crate) fn run(
@@ -39,7 +39,7 @@ pub(crate) fn run(
             None => invalid("vm"),
         },
         "Receive" => receive(server, parameters, client, part),
-        _ if OPERATIONS.contains(&method) => operate(server, method, &parameters, part),
+        _ if operations().any(|known| known == method) => operate(server, method, &parameters, part),
         _ => refusal("org.varlink.service.MethodNotFound", json!({"method": call.method})),
     }
 }
@@ -88,6 +88,9 @@ fn is_closed(client: BorrowedFd<'_>, over: BorrowedFd<'_>) -> bool {
 }
 
 fn operate(server: &Server, method: &str, parameters: &Parameters, part: &mut dyn FnMut(Value)) -> Reply {
+    if let Err(e) = server.layers.check() {
+        return failed_with(&e.to_string(), None, error::FAILED, Vec::new());
+    }
     let cancel = parameters.operation.as_deref().map(|name| server.cancellable(name)).transpose();
     let cancel = match cancel {
         Ok(cancel) => cancel,
@@ -104,12 +107,7 @@ fn operate(server: &Server, method: &str, parameters: &Parameters, part: &mut dy
         .and_then(|driver| driver.perform(method, parameters, cancelled, &mut teller, &mut reports));
     server.log.record(&reports);
     match done {
-        Ok(served) => fine(json!(Answer {
-            progress: None,
-            name: Some(served.name),
-            uuid: Some(served.uuid),
-            events: reports,
-        })),
+        Ok(done) => fine(json!(Answer { events: reports, ..done })),
         Err(Error::Missing(parameter)) => invalid(parameter),
         Err(e) => failed(&e, reports),
     }

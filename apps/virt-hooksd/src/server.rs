@@ -17,6 +17,7 @@ use virt_hooks::Failure;
 use virt_hooks_agent::Agent;
 use virt_hooks_agent::protocol::{Call, DESCRIPTION, INTERFACE, Reply};
 use virt_hooks_agent::varlink::{Messages, send};
+use virt_hooks_engine::Layers;
 
 const SERVICE: &str = "org.varlink.service";
 /// The interface every varlink service has.
@@ -36,6 +37,8 @@ const CONNECTIONS: usize = 512;
 pub(crate) struct Server {
     pub(crate) agent: Arc<Agent>,
     access: Access,
+    /// Checked before each operation: a directory that is missing would skip every hook in silence.
+    pub(crate) layers: Layers,
     pub(crate) log: Arc<Log>,
     state: Mutex<State>,
     changed: Condvar,
@@ -51,8 +54,8 @@ struct State {
 }
 
 impl Server {
-    pub(crate) fn new(agent: Arc<Agent>, access: Access, log: Arc<Log>) -> Arc<Self> {
-        Arc::new(Self { agent, access, log, state: Mutex::default(), changed: Condvar::new() })
+    pub(crate) fn new(agent: Arc<Agent>, access: Access, layers: Layers, log: Arc<Log>) -> Arc<Self> {
+        Arc::new(Self { agent, access, layers, log, state: Mutex::default(), changed: Condvar::new() })
     }
 
     /// Takes connections until `stop` becomes readable.

@@ -29,7 +29,7 @@ use virt_hooks_contract::Report;
 use virt_hooks_engine::Host;
 use virt_hooks_engine::Machine;
 use virt_hooks_engine::Watch;
-use virt_hooks_libvirt::{Connection, Event, Lifecycle, StopReason, Subscription};
+use virt_hooks_libvirt::{Connection, DeviceChange, Event, Lifecycle, StopReason, Subscription};
 
 /// How long to wait before libvirt is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -201,10 +201,37 @@ impl Agent {
                     }
                     desks.of(&event.uuid).event(event.lifecycle);
                 }
+                Ok(Event::Device(event)) if event.change == DeviceChange::Removed => {
+                    self.removed(driver, &event.uuid, &event.alias);
+                }
                 Ok(Event::Closed(_)) | Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return,
                 Ok(_) | Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
             }
         }
+    }
+
+    /// A device is gone: where its unplug is over already, the point after it is fired by a thread of its own, in
+    /// turn with the VM's operations (C32).
+    fn removed(self: &Arc<Self>, driver: &Arc<Driver>, uuid: &str, alias: &str) {
+        if !driver.awaits_removal(uuid, alias) {
+            return;
+        }
+        let (agent, driver) = (self.clone(), driver.clone());
+        let (uuid, alias) = (uuid.to_owned(), alias.to_owned());
+        self.in_background(move || {
+            let mut reports = Vec::new();
+            let mut watch = Complaining { agent: &agent };
+            match driver.late_removal(&uuid, &alias, &mut watch, &mut reports) {
+                Ok(Some(done)) => {
+                    agent.chronicler.say(&format!("VM {}: {} is gone after all", done.name, done.what));
+                    done.warnings.iter().for_each(|warning| agent.chronicler.say(warning));
+                }
+                // Who unplugs took it.
+                Ok(None) => {}
+                Err(error) => agent.chronicler.say(&format!("VM {uuid}: {alias} is gone: {error}")),
+            }
+            agent.chronicler.fired(&reports);
+        });
     }
 
     /// A driver over a new connection, with every VM looked at.
@@ -218,6 +245,9 @@ impl Agent {
         let there: HashSet<String> = driver.running()?.into_iter().collect();
         let events = driver.connection.lifecycle_events().map_err(Error::Unreachable)?;
         self.look(&driver, &there)?;
+        for (uuid, alias) in driver.removed_unheard() {
+            self.removed(&driver, &uuid, &alias);
+        }
         let mut state = self.state();
         state.driver = Some(driver.clone());
         state.connected = true;

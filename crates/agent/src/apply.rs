@@ -12,7 +12,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 use virt_hooks_contract::Report;
 use virt_hooks_engine::Watch;
-use virt_hooks_engine::{Applied, AppliedRecords, Machine, Unheeded, VmLock, unified_xml};
+use virt_hooks_engine::{Applied, AppliedRecords, Machine, Unheeded, unified_xml};
 use virt_hooks_libvirt::{Domain, XmlFlags};
 
 /// What of a VM is stored, secrets too.
@@ -63,7 +63,7 @@ impl Driver {
     ) -> Result<Defined, Error> {
         let domain = self.connection.lookup(request.vm).map_err(Error::Unreachable)?;
         let (name, uuid) = (domain.name().to_owned(), domain.uuid().to_owned());
-        let _lock = VmLock::take_beside(&self.engine.settings().run_dir, &uuid, &name)?;
+        let _place = self.place_beside(&uuid, &name, request.cancel, watch, reports)?;
         if !domain.is_persistent().map_err(Error::Unreachable)? {
             return Err(Error::NotStored(name));
         }

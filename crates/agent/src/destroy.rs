@@ -38,7 +38,8 @@ impl Driver {
     /// Ends a running VM at once, as pulling the plug would. `reports` gets the record of each event.
     ///
     /// # Errors
-    /// There is no such VM, it does not run, libvirt refuses, or it was given up; no hook can stop it.
+    /// There is no such VM, it does not run, libvirt refuses, or it was given up; no hook can stop it, except one at
+    /// `before_vm_destroy` whose package says that it vetoes: the VM runs on then.
     pub fn destroy(
         &self,
         request: &DestroyRequest<'_>,

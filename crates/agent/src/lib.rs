@@ -66,7 +66,7 @@ pub use life::Phase;
 pub use list::Listed;
 pub use migrate::MigrateRequest;
 pub use pause::{Served, VmRequest};
-pub use perform::OPERATIONS;
+pub use perform::operations;
 pub use restore::RestoreRequest;
 pub use set::SetRequest;
 pub use show::{Shown, ShownDevice};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
-use virt_hooks_contract::{Failure, Point, Report, env};
+use virt_hooks_contract::{Failure, Point, Report, Verdict, env};
 use virt_hooks_engine::{
     CustomDevice, CustomProperties, Document, Event, Machine, Outcome, Trouble, Vm, Watch, is_readable,
 };
@@ -164,6 +164,18 @@ impl Occasion<'_> {
         })
     }
 
+    /// An error where a package has its hooks veto at a point that only advises. That hooks could not be run is none
+    /// there.
+    pub(crate) fn heed(&self, outcome: Outcome) -> Result<(), Error> {
+        let cancelled = matches!(outcome.trouble, Some(Trouble::Cancelled));
+        if outcome.verdict == Verdict::Veto && !cancelled {
+            let error = outcome.hook_error();
+            let (operation, vm) = (self.operation, self.vm_name());
+            return Err(Error::Veto { operation, vm, point: outcome.point, error });
+        }
+        self.check_interrupt()
+    }
+
     /// An error where the operation was given up.
     pub(crate) fn check_interrupt(&self) -> Result<(), Error> {
         if self.cancel.is_some_and(is_readable) { Err(self.interrupted()) } else { Ok(()) }
@@ -183,15 +195,16 @@ impl Occasion<'_> {
         Error::Refused { operation: self.operation, vm: self.vm_name(), source: Box::new(source) }
     }
 
-    /// The destroy points before the VM is gone. No hook can stop it (C05, C06); who asked for it can.
+    /// The destroy points before the VM is gone. Who asked for it can stop it, and no hook (C05, C06), except one at
+    /// `before_vm_destroy` whose package says that it vetoes.
     pub(crate) fn before_destroy(&mut self, machine: &Machine) -> Result<(), Error> {
         for device in set_devices(machine) {
             let xml = machine.device_xml(&device);
             self.fire_device("before_device_destroy", &xml, &device, Some(Failure::Advisory));
             self.check_interrupt()?;
         }
-        self.fire("before_vm_destroy", machine.xml());
-        self.check_interrupt()
+        let outcome = self.fire("before_vm_destroy", machine.xml());
+        self.heed(outcome)
     }
 }
 

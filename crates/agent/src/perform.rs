@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! An operation by its name: what the agent's socket and the command have in common.
 
+use crate::apply::ApplyRequest;
 use crate::destroy::DestroyRequest;
+use crate::devices::CHANGES;
 use crate::driver::Driver;
 use crate::error::Error;
+use crate::host::QUESTIONS;
 use crate::migrate::MigrateRequest;
 use crate::pause::{Served, VmRequest};
-use crate::protocol::Parameters;
+use crate::protocol::{Answer, Parameters};
 use crate::receive::ReceiveRequest;
 use crate::restore::RestoreRequest;
 use crate::set::SetRequest;
@@ -21,8 +24,8 @@ const SHUTDOWN: Duration = Duration::from_secs(30);
 /// How often a busy destination is asked again, and after which time, where nobody says.
 const RETRIES: (u32, Duration) = (3, Duration::from_secs(10));
 
-/// The operations that change a VM.
-pub const OPERATIONS: [&str; 11] = [
+/// The operations on a whole VM.
+const LIFE: [&str; 12] = [
     "Start",
     "Pause",
     "Cont",
@@ -34,10 +37,17 @@ pub const OPERATIONS: [&str; 11] = [
     "Destroy",
     "Shutdown",
     "Set",
+    "Apply",
 ];
 
+/// Everything [`Driver::perform`] knows.
+pub fn operations() -> impl Iterator<Item = &'static str> {
+    LIFE.into_iter().chain(CHANGES).chain(QUESTIONS)
+}
+
 impl Driver {
-    /// Does the operation that is called `method` in `io.virthooks.Agent`.
+    /// Does the operation that is called `method` in `io.virthooks.Agent`. The records of its events go to `reports`
+    /// alone.
     ///
     /// # Errors
     /// Those of the operation; there is none of that name; a parameter is missing.
@@ -48,13 +58,19 @@ impl Driver {
         cancel: Option<BorrowedFd<'_>>,
         watch: &mut dyn Watch,
         reports: &mut Vec<Report>,
-    ) -> Result<Served, Error> {
+    ) -> Result<Answer, Error> {
+        if CHANGES.contains(&method) {
+            return self.perform_change(method, p, cancel, watch, reports);
+        }
+        if QUESTIONS.contains(&method) {
+            return self.perform_question(method, p, cancel, watch, reports);
+        }
         let vm = || p.vm.as_deref().ok_or(Error::Missing("vm"));
         let file = || p.file.as_deref().ok_or(Error::Missing("file"));
         let timeout = p.timeout_ms.map(Duration::from_millis);
         let with_diff = p.diff;
         let request = || Ok::<_, Error>(VmRequest { vm: vm()?, timeout, with_diff, cancel });
-        match method {
+        let served = match method {
             "Start" => {
                 let source = match &p.xml {
                     Some(xml) => Source::Xml(xml.clone().into_bytes()),
@@ -108,7 +124,20 @@ impl Driver {
                 let request = RestoreRequest { file: file()?, from_snapshot, timeout, with_diff, cancel };
                 self.restore(&request, watch, reports)
             }
+            "Apply" => {
+                let request =
+                    ApplyRequest { vm: vm()?, undo: p.undo, dry_run: p.dry_run, timeout, with_diff, cancel };
+                let defined = self.apply(&request, watch, reports)?;
+                return Ok(Answer {
+                    name: Some(defined.name),
+                    uuid: Some(defined.uuid),
+                    changed: Some(defined.changed),
+                    definition_diff: Some(defined.diff),
+                    ..Answer::default()
+                });
+            }
             _ => Err(Error::Missing("method")),
-        }
+        }?;
+        Ok(Answer { name: Some(served.name), uuid: Some(served.uuid), ..Answer::default() })
     }
 }

@@ -12,6 +12,7 @@
 //!     nc -N -U /run/virt-hooks/agent.sock
 //! ```
 
+use crate::devices::{Graphics, Ticket, WhenConnected};
 use crate::telling::Progress;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -54,23 +55,23 @@ pub struct Reply {
     pub error: Option<String>,
 }
 
-/// The parameters of all operations on a VM; each takes those that are about it.
+/// The parameters of all operations and questions; each takes those that are about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
     /// The VM, by name or UUID.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vm: Option<String>,
-    /// Domain XML, in place of a stored VM.
+    /// XML: of a domain, in place of a stored VM; of a device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub xml: Option<String>,
     /// The file of a saved VM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
-    /// Custom properties; null removes one, where that is possible.
+    /// Custom properties, of the VM, of a device, or of a call; null removes one, where that is possible.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub properties: BTreeMap<String, Option<String>>,
-    /// The alias of a device.
+    /// A device: its alias; where it is to be unplugged or changed its MAC address or target will do too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
     /// Start with processors standing still.
@@ -79,9 +80,45 @@ pub struct Parameters {
     /// The deadline of each hook.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
-    /// How long a guest may take to shut down.
+    /// How long a guest may take to shut down, or to let go of a device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait_ms: Option<u64>,
+    /// How much longer to wait for a device once that counts as failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace_ms: Option<u64>,
+    /// Whether the link of an interface is to be up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link_up: Option<bool>,
+    /// The bridge an interface is to be part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bridge: Option<String>,
+    /// The network an interface is to be part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
+    /// The number of CPUs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u32>,
+    /// A console's password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<Ticket>,
+    /// The kind of console.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graphics: Option<Graphics>,
+    /// How long the password is good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_ms: Option<u64>,
+    /// What becomes of a client that is connected to the console.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connected: Option<WhenConnected>,
+    /// Whether what hooks made of a definition is taken back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undo: bool,
+    /// Whether the definition stays as it is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+    /// Over which time loads and rates are averaged; without a wait where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval_ms: Option<u64>,
     /// Whether records hold what each hook changed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub diff: bool,
@@ -129,6 +166,24 @@ pub struct Answer {
     /// The VM's UUID, at the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uuid: Option<String>,
+    /// What was changed: `interface net1`, `2 CPUs`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub what: Option<String>,
+    /// Whether it happened when it counted as failed already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub late: bool,
+    /// What did not go as it should, though the change was made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// Whether a stored definition is another now, or would be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<bool>,
+    /// What changed in it, as a unified diff with secrets masked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definition_diff: Option<String>,
+    /// The document that answers a question.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<Value>,
     /// The records of all events, at the end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<Report>,

@@ -103,9 +103,11 @@ impl Records {
         xml: &str,
     ) -> Result<Notes, Error> {
         let mut last = self.lock();
-        *last += 1;
         let (uuid, name) = vm;
         let known = self.load(uuid);
+        // Those of other processes count too.
+        let others = known.iter().flat_map(|record| &record.underway).map(|u| u.number);
+        *last = others.max().unwrap_or(0).max(*last) + 1;
         let existed = known.is_some();
         let mut record = known.unwrap_or_else(|| Record {
             uuid: uuid.to_owned(),

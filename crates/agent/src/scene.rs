@@ -13,17 +13,21 @@ use std::sync::Arc;
 use std::time::Duration;
 use virt_hooks_contract::{Point, Report};
 use virt_hooks_engine::Machine;
-use virt_hooks_engine::VmLock;
 use virt_hooks_engine::Watch;
 use virt_hooks_engine::{Hook, Observer, Outcome, Run, is_readable};
+use virt_hooks_engine::{LockError, VmLock};
 use virt_hooks_libvirt::{Domain, ErrorKind, State, XmlFlags};
 
 /// A VM that nobody else works on.
 pub(crate) struct Place<'d> {
     driver: &'d Driver,
     desk: Arc<Desk>,
-    turn: Option<Turn>,
+    // In the order they must go: who is next takes the lock at once.
     lock: Option<VmLock>,
+    turn: Option<Turn>,
+    /// Without an agent: held until the last hook ran, so that a hook's own operation on the VM does not take what this
+    /// one is at for something that was left behind.
+    _hooks: Option<VmLock>,
 }
 
 /// An operation on it.
@@ -44,6 +48,30 @@ impl Driver {
         watch: &mut dyn Watch,
         reports: &mut Vec<Report>,
     ) -> Result<Place<'_>, Error> {
+        self.place_with(VmLock::take, (uuid, name), cancel, watch, reports)
+    }
+
+    /// As [`Driver::place`], for a change that neither begins nor ends the VM's life: what happens to it meanwhile is
+    /// others' doing, and libvirt's script tells of it where there is no agent.
+    pub(crate) fn place_beside(
+        &self,
+        uuid: &str,
+        name: &str,
+        cancel: Option<BorrowedFd<'_>>,
+        watch: &mut dyn Watch,
+        reports: &mut Vec<Report>,
+    ) -> Result<Place<'_>, Error> {
+        self.place_with(VmLock::take_beside, (uuid, name), cancel, watch, reports)
+    }
+
+    fn place_with(
+        &self,
+        take: fn(&Path, &str, &str) -> Result<VmLock, LockError>,
+        (uuid, name): (&str, &str),
+        cancel: Option<BorrowedFd<'_>>,
+        watch: &mut dyn Watch,
+        reports: &mut Vec<Report>,
+    ) -> Result<Place<'_>, Error> {
         let (desk, turn) = match &self.desks {
             Some(desks) => {
                 let desk = desks.of(uuid);
@@ -56,16 +84,25 @@ impl Driver {
                 (Desk::new(uuid, Life::new(self.connection.uri()), None), None)
             }
         };
-        let lock = VmLock::take(&self.engine.settings().run_dir, uuid, name)?;
+        let run_dir = &self.engine.settings().run_dir;
+        let lock = take(run_dir, uuid, name)?;
+        let mut hooks = None;
         if turn.is_none() {
+            hooks = match VmLock::take(run_dir, &format!("{uuid}.hooks"), name) {
+                Ok(lock) => Some(lock),
+                Err(LockError::Busy(_)) => None,
+                Err(error) => return Err(error.into()),
+            };
             // A command or an agent that was killed left work behind.
-            if let Some(record) = self.records.load(uuid) {
+            if hooks.is_some()
+                && let Some(record) = self.records.load(uuid)
+            {
                 let assessed = self.assess(&record)?;
                 self.catch_up(&record, assessed, watch, reports)?;
             }
             desk.reset(Life::resumed(self.connection.uri(), self.phase_in_libvirt(uuid)?));
         }
-        Ok(Place { driver: self, desk, turn, lock: Some(lock) })
+        Ok(Place { driver: self, desk, lock: Some(lock), turn, _hooks: hooks })
     }
 
     /// Where libvirt says a VM is.

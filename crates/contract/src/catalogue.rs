@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn table_has_the_counts_of_vdsm() {
+    fn c33_the_table_has_vdsms_points_and_no_more() {
         assert_eq!(count(|_| true), 58);
         assert_eq!(count(|p| p.name.starts_with("before_")), 26);
         assert_eq!(count(|p| p.payload == PayloadKind::Json), 13);

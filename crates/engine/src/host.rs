@@ -194,8 +194,31 @@ impl Host {
     /// # Errors
     /// One that was named is missing; or none of the defaults exists.
     pub fn check_layers(&self) -> Result<(), HostError> {
-        let layers = &self.settings.layers;
-        if self.named_layers {
+        self.layers().check()
+    }
+
+    /// Its hooks directories, to be checked later too.
+    pub fn layers(&self) -> Layers {
+        Layers { layers: self.settings.layers.clone(), named: self.named_layers }
+    }
+}
+
+/// The hooks directories of a host.
+#[derive(Clone, Debug)]
+pub struct Layers {
+    layers: Vec<PathBuf>,
+    /// Whether somebody named them, and did not mean the defaults.
+    named: bool,
+}
+
+impl Layers {
+    /// As [`Host::check_layers`].
+    ///
+    /// # Errors
+    /// One that was named is missing; or none of the defaults exists.
+    pub fn check(&self) -> Result<(), HostError> {
+        let layers = &self.layers;
+        if self.named {
             return match layers.iter().find(|l| !l.is_dir()) {
                 Some(missing) => Err(HostError::NoHooksDirectory(missing.clone())),
                 None => Ok(()),

@@ -57,7 +57,7 @@ pub use chain::Engine;
 pub use diff::unified_xml;
 pub use discover::{Chain, Hook, SkipReason, Skipped, is_backup};
 pub use event::{Check, CustomProperties, Document, Event, PropertyValue, Vm, is_readable};
-pub use host::{Host, HostError, Overrides};
+pub use host::{Host, HostError, Layers, Overrides};
 pub use launch_flags::{FlagsError, LaunchFlags};
 pub use lock::{LockError, VmLock, sweep_locks};
 pub use machine::{CustomDevice, Machine, MachineError};

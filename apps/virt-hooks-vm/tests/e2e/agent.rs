@@ -29,8 +29,8 @@ tests! {
     Agent an_interrupt_reaches_the_operation,
     Agent a_stop_lets_hooks_finish,
     Agent the_protocol_is_varlink_and_needs_no_client,
-    Agent others_are_not_let_in,
-    Agent a_socket_that_is_handed_over_is_used,
+    AgentPython others_are_not_let_in,
+    AgentPython a_socket_that_is_handed_over_is_used,
     Agent beside_an_agent_nobody_works_by_himself,
     Agent every_operation_goes_through_the_agent,
 }
@@ -322,24 +322,45 @@ fn operations_on_one_vm_wait_for_each_other() -> Result {
     bed.finish()
 }
 
+/// Whose start is the agent's, or the command's own.
 fn a_hook_may_ask_for_the_next_operation_on_its_vm() -> Result {
+    for with_agent in [true, false] {
+        asks_for_the_next_operation(with_agent)?;
+    }
+    Ok(())
+}
+
+fn asks_for_the_next_operation(with_agent: bool) -> Result {
     let bed = Bed::with_daemon()?;
     bed.count(&["after_vm_start", "before_vm_cont", "after_vm_cont"])?;
     // VDSM's openstacknet does this.
     let ask = format!(
-        "'{}' --run-dir '{}' --hooks-dir '{}' vm cont \"$vmId\"",
-        env!("CARGO_BIN_EXE_virt-hooks-vm"),
-        bed.path("payloads").display(),
-        bed.path("hooks").display()
+        "{}export LIBVIRT_DEFAULT_URI='{}'\n'{}' vm cont \"$vmId\"",
+        bed.exports(),
+        bed.uri(),
+        env!("CARGO_BIN_EXE_virt-hooks-vm")
     );
     bed.hook("after_vm_start", "50_cont", &ask)?;
-    let agent = bed.start_agent()?;
+    let agent = with_agent.then(|| bed.start_agent()).transpose()?;
     let done = bed.vm(&["start", "--paused", "--xml", &bed.plain("asks")?])?.expect(0);
     assert!(done.stderr.contains("proceed: after_vm_start: 2 hooks"), "{}", done.stderr);
-    assert_eq!(bed.wait_for_count(UUID, 3), ["before_vm_cont", "after_vm_start", "after_vm_cont"]);
+    // An agent fires what comes after the cont in turn.
+    let order = match with_agent {
+        true => ["before_vm_cont", "after_vm_start", "after_vm_cont"],
+        false => ["before_vm_cont", "after_vm_cont", "after_vm_start"],
+    };
+    assert_eq!(bed.wait_for_count(UUID, 3), order);
     assert_eq!(bed.state("asks")?.as_deref(), Some("running"));
     bed.vm(&["destroy", "asks"])?.expect(0);
-    agent.stop()?;
+    if let Some(agent) = agent {
+        agent.stop()?;
+    }
+    assert_eq!(bed.counted(UUID).len(), 3);
+    assert_eq!(
+        crate::traces::entries(&bed.path("state/vms")),
+        Vec::<std::path::PathBuf>::new(),
+        "no record is left"
+    );
     bed.finish()
 }
 
@@ -428,8 +449,11 @@ fn a_stop_lets_hooks_finish() -> Result {
     bed.finish()
 }
 
+/// The system's: another one may be where other users do not get to.
+pub(crate) const PYTHON: &str = "/usr/bin/python3";
+
 /// A call, and all there is to read of its answer.
-fn call(bed: &Bed, call: &Value) -> Result<Vec<Value>> {
+pub(crate) fn call(bed: &Bed, call: &Value) -> Result<Vec<Value>> {
     let mut stream = UnixStream::connect(bed.path("payloads/agent.sock"))?;
     stream.write_all(format!("{call}\0").as_bytes())?;
     stream.shutdown(std::net::Shutdown::Write)?;
@@ -450,7 +474,7 @@ fn the_protocol_is_varlink_and_needs_no_client() -> Result {
         &json!({"method": "org.varlink.service.GetInterfaceDescription", "parameters": parameters}),
     )?;
     let text = described[0]["parameters"]["description"].as_str().unwrap();
-    for method in virt_hooks_agent::OPERATIONS.iter().chain(&["List", "Show", "Cancel"]) {
+    for method in virt_hooks_agent::operations().chain(["List", "Show", "Cancel"]) {
         assert!(text.contains(&format!("method {method}(")), "{method}");
     }
 
@@ -506,7 +530,7 @@ fn others_are_not_let_in() -> Result {
                   try: s.sendall(b'{\"method\":\"io.virthooks.Agent.List\"}\\0')\nexcept OSError: pass\nprint(s.recv(4096).decode())";
     let ask = |uid: &str| {
         Command::new("setpriv")
-            .args(["--reuid", uid, "--regid", uid, "--clear-groups", "/usr/bin/python3", "-c", script])
+            .args(["--reuid", uid, "--regid", uid, "--clear-groups", PYTHON, "-c", script])
             .arg(&socket)
             .output()
     };
@@ -527,7 +551,7 @@ fn a_socket_that_is_handed_over_is_used() -> Result {
                   os.execv(sys.argv[2],sys.argv[2:])";
     let program = agent();
     let own = bed.command_of(&program, &[]);
-    let mut command = Command::new("python3");
+    let mut command = Command::new(PYTHON);
     command.args(["-c", script]).arg(&socket).arg(&program).args(own.get_args());
     command.envs(own.get_envs().filter_map(|(n, v)| Some((n, v?))));
     let running = crate::bed::Running::of(&mut command)?;

@@ -102,12 +102,15 @@ impl Bed {
 
     /// Writes a script that runs the command for a driver of libvirt's, on this bed.
     pub(crate) fn command_that_knows_its_places(&self, directory: &Path, name: &str, driver: &str) -> Result {
-        let mut script = String::new();
-        for (name, path) in self.variables() {
-            script.push_str(&format!("export {name}='{}'\n", path.display()));
-        }
+        let mut script = self.exports();
         script.push_str(&format!("exec '{}' libvirt-hook --driver {driver} -- \"$@\"", command().display()));
         executable(directory, name, &script)
+    }
+
+    /// Lines of a shell that say where things lie here.
+    pub(crate) fn exports(&self) -> String {
+        let line = |(name, path): (&str, PathBuf)| format!("export {name}='{}'\n", path.display());
+        self.variables().into_iter().map(line).collect()
     }
 
     /// Where libvirt's own hook scripts lie.
@@ -532,6 +535,11 @@ pub(crate) struct Done {
 }
 
 impl Done {
+    /// Whether it ended well.
+    pub(crate) fn succeeded(&self) -> bool {
+        self.code == 0
+    }
+
     /// Sees that it ended with this code.
     pub(crate) fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, code, "standard error:\n{}", self.stderr);

@@ -8,6 +8,7 @@ use virt_hooks_testhost::GuestOptions;
 
 tests! {
     Qemu no_hook_stops_a_destroy,
+    Qemu c06_hooks_before_a_destroy_get_the_vms_xml,
     Library what_does_not_run_is_not_destroyed,
 }
 
@@ -38,6 +39,23 @@ fn no_hook_stops_a_destroy() -> Result {
         assert_eq!(event["error"], format!("50_no: exit code 2: not at {point}"));
         assert!(done.stderr.contains(&format!("proceed: {point}: 1 of 1 hook failed")), "{}", done.stderr);
     }
+    bed.finish()
+}
+
+fn c06_hooks_before_a_destroy_get_the_vms_xml() -> Result {
+    let bed = Bed::embedded()?;
+    bed.spy(&["after_vm_start", "before_vm_destroy", "after_vm_destroy"])?;
+    bed.vm(&["start", "--xml", &bed.plain("known")?])?.expect(0);
+    bed.vm(&["destroy", "known"])?.expect(0);
+    let seen = bed.seen();
+    for event in &seen {
+        // As it runs: libvirt numbers that.
+        for part in ["<domain ", " id='", "<name>known</name>", UUID] {
+            assert!(event.payload.contains(part), "{part} at {}: {}", event.point, event.payload);
+        }
+        assert_eq!(event.variable("vmId"), UUID);
+    }
+    assert_eq!(seen.len(), 3);
     bed.finish()
 }
 

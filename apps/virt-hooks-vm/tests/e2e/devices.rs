@@ -7,7 +7,7 @@ use crate::{Result, tests};
 use virt_hooks_testhost::GuestOptions;
 
 tests! {
-    Qemu devices_are_edited_in_place_and_come_back_alive,
+    Qemu c02_c30_devices_are_edited_in_place_and_come_back_alive,
 }
 
 /// libvirt writes disks before NICs.
@@ -32,7 +32,7 @@ fn devices(disk: &str) -> String {
     )
 }
 
-fn devices_are_edited_in_place_and_come_back_alive() -> Result {
+fn c02_c30_devices_are_edited_in_place_and_come_back_alive() -> Result {
     let bed = Bed::embedded()?;
     bed.spy(&crate::bed::ALL)?;
     bed.hook(

@@ -12,7 +12,7 @@ tests! {
     Qemu paused_is_in_the_file_and_the_vm_is_paused,
     Qemu a_hook_pauses_the_vm,
     Qemu a_hook_lets_a_paused_vm_run,
-    Qemu a_removed_file_does_not_let_a_paused_vm_run,
+    Qemu c21_a_removed_file_does_not_let_a_paused_vm_run,
     Daemon hooks_of_another_user_can_do_all_that,
     Library what_is_no_flag_starts_nothing,
     Library flags_that_cannot_be_written_are_no_veto,
@@ -58,7 +58,7 @@ fn a_hook_lets_a_paused_vm_run() -> Result {
     Ok(())
 }
 
-fn a_removed_file_does_not_let_a_paused_vm_run() -> Result {
+fn c21_a_removed_file_does_not_let_a_paused_vm_run() -> Result {
     let bed = Bed::embedded()?;
     bed.hook("before_vm_start", "50_flags", "rm \"$_hook_launch_flags\"")?;
     bed.vm(&["start", "--paused", "--xml", &bed.plain("flags")?])?.expect(0);

@@ -25,12 +25,15 @@ mod memory_and_cpus;
 mod migrating;
 mod nics;
 mod pausing;
+mod policies;
 mod properties;
 mod refusals;
 mod secrets;
 mod stored;
+mod through_the_agent;
 mod tickets;
 mod traces;
+mod unit;
 mod unplugging;
 mod vetoes;
 
@@ -53,7 +56,11 @@ enum Needs {
     Daemon,
     /// A libvirt daemon, and the agent beside the executable that is tested.
     Agent,
-    /// All that, and a QEMU with SPICE.
+    /// All that, and the `virt-hooks` command, which the agent's unit runs.
+    AgentUnit,
+    /// A libvirt daemon, and a program of Python for what a shell cannot do.
+    AgentPython,
+    /// All a daemon needs, and a QEMU with SPICE.
     DaemonSpice,
     /// The embedded driver, and the `virt-hooks` command beside the executable that is tested.
     Command,
@@ -89,24 +96,32 @@ impl Needs {
         if let Some(missing) = bundled::missing(self) {
             return Some(missing);
         }
+        if self == Self::AgentPython && (!has("setpriv") || !std::path::Path::new(agent::PYTHON).is_file()) {
+            let line = format!("{} or setpriv is missing; install python3 and util-linux", agent::PYTHON);
+            return Some(("python3".to_owned(), line));
+        }
         let missing = match self {
             Self::Library => {
                 let error = Libvirt::load().err()?;
                 return Some(("libvirt.so.0".to_owned(), error.to_string()));
             }
-            Self::Command | Self::HookScript | Self::AgentAndScript if !bed::command().is_file() => {
+            Self::Command | Self::HookScript | Self::AgentUnit | Self::AgentAndScript
+                if !bed::command().is_file() =>
+            {
                 return Some((
                     "virt-hooks".to_owned(),
                     format!("{} is missing; `cargo build -p virt-hooks`", bed::command().display()),
                 ));
             }
-            Self::Agent | Self::AgentAndScript if !bed::agent().is_file() => {
+            Self::Agent | Self::AgentUnit | Self::AgentPython | Self::AgentAndScript
+                if !bed::agent().is_file() =>
+            {
                 return Some((
                     "virt-hooksd".to_owned(),
                     format!("{} is missing; `cargo build -p virt-hooksd`", bed::agent().display()),
                 ));
             }
-            Self::Demo | Self::HookScript | Self::AgentAndScript if !has_virsh() => {
+            Self::Demo | Self::HookScript | Self::AgentAndScript if !has("virsh") => {
                 return Some(("virsh".to_owned(), "virsh is missing; install libvirt-clients".to_owned()));
             }
             Self::Qemu
@@ -116,18 +131,23 @@ impl Needs {
             | Self::BundledApart
             | Self::BundledImages
             | Self::BundledSpice => requirements().err()?,
-            Self::Daemon | Self::DaemonSpice | Self::HookScript | Self::AgentAndScript | Self::Agent => {
-                Daemon::requirements().err()?
-            }
+            Self::Daemon
+            | Self::DaemonSpice
+            | Self::HookScript
+            | Self::Agent
+            | Self::AgentUnit
+            | Self::AgentAndScript
+            | Self::AgentPython => Daemon::requirements().err()?,
         };
         let first = missing.things.first().map(|thing| thing.what.replace(' ', "_")).unwrap_or_default();
         Some((first, missing.to_string()))
     }
 }
 
-fn has_virsh() -> bool {
+/// Whether a program is where the shell looks.
+fn has(program: &str) -> bool {
     std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|d| d.join("virsh").is_file()))
+        .is_some_and(|path| std::env::split_paths(&path).any(|d| d.join(program).is_file()))
 }
 
 /// One test.
@@ -155,6 +175,8 @@ fn main() {
         Needs::Qemu,
         Needs::Daemon,
         Needs::Agent,
+        Needs::AgentUnit,
+        Needs::AgentPython,
         Needs::DaemonSpice,
         Needs::Command,
         Needs::HookScript,
@@ -189,6 +211,7 @@ fn main() {
         destroying::TESTS,
         secrets::TESTS,
         pausing::TESTS,
+        policies::TESTS,
         properties::TESTS,
         agent::TESTS,
         crashes::TESTS,
@@ -196,7 +219,9 @@ fn main() {
         memory_and_cpus::TESTS,
         migrating::TESTS,
         nics::TESTS,
+        through_the_agent::TESTS,
         tickets::TESTS,
+        unit::TESTS,
         unplugging::TESTS,
     ];
     let trials = tests.into_iter().flatten().map(|test| {

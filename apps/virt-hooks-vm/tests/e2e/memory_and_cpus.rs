@@ -19,9 +19,19 @@ const CPUS: [&str; 2] = ["before_set_num_of_cpus", "after_set_num_of_cpus"];
 
 /// A VM that can get memory and CPUs.
 fn xml(bed: &Bed, name: &str) -> String {
+    xml_with(bed, name, "")
+}
+
+/// The same with devices.
+pub(crate) fn xml_with(bed: &Bed, name: &str, devices: &str) -> String {
     let extra = "\n  <maxMemory slots='4' unit='MiB'>512</maxMemory>\n  \
                  <cpu><numa><cell id='0' cpus='0-1' memory='16' unit='MiB'/></numa></cpu>";
-    let options = GuestOptions { metadata: OWNED.into(), extra: extra.into(), ..Default::default() };
+    let options = GuestOptions {
+        metadata: OWNED.into(),
+        extra: extra.into(),
+        devices: devices.into(),
+        ..Default::default()
+    };
     bed.xml(name, options).replace("<vcpu>1</vcpu>", "<vcpu current='1'>2</vcpu>")
 }
 

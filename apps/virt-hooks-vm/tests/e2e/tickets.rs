@@ -23,10 +23,10 @@ tests! {
 }
 
 const POINTS: [&str; 2] = ["before_vm_set_ticket", "after_vm_set_ticket"];
-const FIRST: &str = "f1rst-pw";
-const SECOND: &str = "s3c'<&nd";
+pub(crate) const FIRST: &str = "f1rst-pw";
+pub(crate) const SECOND: &str = "s3c'<&nd";
 
-fn options(bed: &Bed) -> GuestOptions {
+pub(crate) fn options(bed: &Bed) -> GuestOptions {
     let devices = format!(
         "<graphics type='vnc' passwd='{FIRST}'><listen type='socket' socket='{}'/></graphics>",
         bed.path("vnc.sock").display()
@@ -35,7 +35,7 @@ fn options(bed: &Bed) -> GuestOptions {
 }
 
 /// Logs into a VNC server (RFC 6143, sections 7.1 and 7.2.2); whether it lets us in.
-fn login(socket: &Path, password: &str) -> Result<bool> {
+pub(crate) fn login(socket: &Path, password: &str) -> Result<bool> {
     let mut vnc = UnixStream::connect(socket)?;
     vnc.set_read_timeout(Some(Duration::from_secs(60)))?;
     let mut version = [0; 12];
@@ -65,7 +65,7 @@ fn login(socket: &Path, password: &str) -> Result<bool> {
 }
 
 /// Runs `vm set-ticket` with the ticket on standard input.
-fn set_ticket(bed: &Bed, ticket: &str, more: &[&str]) -> Result<crate::bed::Done> {
+pub(crate) fn set_ticket(bed: &Bed, ticket: &str, more: &[&str]) -> Result<crate::bed::Done> {
     let arguments = [&["vm", "set-ticket", UUID], more].concat();
     let mut command: Command = bed.command_of(Path::new(env!("CARGO_BIN_EXE_virt-hooks-vm")), &arguments);
     let input = bed.file("input", &format!("{ticket}\n"))?;

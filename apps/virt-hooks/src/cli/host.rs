@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `host`: the grammar. What needs libvirt is done by the executable of the `vm` verbs.
 
-use super::Place;
+use super::{Place, Whom};
 use clap::{Args, Subcommand, ValueEnum};
 use std::time::Duration;
 use virt_hooks_contract::parse_duration;
@@ -30,9 +30,9 @@ pub enum HostCommand {
 /// A question to a host.
 #[derive(Args, Clone, Debug)]
 pub struct HostAsk {
-    /// Which libvirt to talk to
-    #[arg(long, value_name = "URI")]
-    pub connect: Option<String>,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub whom: Whom,
     /// Where the report goes, in JSON
     #[arg(long, value_name = "FILE")]
     pub report: Option<Place>,

@@ -295,9 +295,9 @@ pub struct VmApply {
     /// Show what changes
     #[arg(long)]
     pub diff: bool,
-    /// Which libvirt to talk to
-    #[arg(long, value_name = "URI")]
-    pub connect: Option<String>,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub whom: Whom,
     /// How long each hook may take, such as 30s, before all other settings
     #[arg(long, value_name = "DUR", value_parser = parse_duration)]
     pub timeout: Option<Duration>,
@@ -323,9 +323,9 @@ pub struct VmStats {
     /// The VM, by name or UUID; all that run where left out
     #[arg(value_name = "NAME|UUID")]
     pub vm: Option<String>,
-    /// Which libvirt to talk to
-    #[arg(long, value_name = "URI")]
-    pub connect: Option<String>,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub whom: Whom,
     /// Over which time loads and rates are averaged
     #[arg(long, value_name = "DUR", value_parser = parse_duration, default_value = "1s")]
     pub interval: Duration,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `vm`: the grammar of the verbs that change a running VM.
 
-use super::{Place, Property};
+use super::{Place, Property, Whom};
 use clap::{Args, ValueEnum};
 use std::time::Duration;
 use virt_hooks_contract::{parse_duration, parse_size};
@@ -12,9 +12,9 @@ pub struct VmChange {
     /// The VM, by name or UUID; it must run, and its stored definition stays as it is
     #[arg(value_name = "NAME|UUID")]
     pub vm: String,
-    /// Which libvirt to talk to
-    #[arg(long, value_name = "URI")]
-    pub connect: Option<String>,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub whom: Whom,
     /// Where the report goes, in JSON; - for standard output
     #[arg(long, value_name = "FILE|-")]
     pub report: Option<Place>,

@@ -40,7 +40,7 @@ impl Driver {
         watch: &mut dyn Watch,
         reports: &mut Vec<Report>,
     ) -> Result<Changed, Error> {
-        let live = self.live(request.vm)?;
+        let live = self.live(request.vm, request.cancel, watch, reports)?;
         let mut occasion = Occasion {
             driver: self,
             operation: "set the number of CPUs of VM",

@@ -5,27 +5,36 @@ use crate::devices::Changed;
 use crate::driver::Driver;
 use crate::error::Error;
 use crate::occasion::Occasion;
-use virt_hooks_engine::Vm;
-use virt_hooks_engine::VmLock;
+use crate::scene::Place;
+use std::os::fd::BorrowedFd;
+use virt_hooks_contract::Report;
 use virt_hooks_engine::machine::{CustomDevice, Machine};
+use virt_hooks_engine::{Vm, Watch};
 use virt_hooks_libvirt::{Domain, ErrorKind, XmlFlags};
 
-/// A VM that runs, with its lock, and what it is now.
-pub(super) struct Live {
+/// A VM that runs and that nobody else works on, and what it is now.
+pub(super) struct Live<'d> {
     pub(super) domain: Domain,
     pub(super) machine: Machine,
-    lock: VmLock,
+    place: Place<'d>,
 }
 
 impl Driver {
-    pub(super) fn live(&self, vm: &str) -> Result<Live, Error> {
+    /// Waits for a VM to be free, and sees what it is.
+    pub(super) fn live(
+        &self,
+        vm: &str,
+        cancel: Option<BorrowedFd<'_>>,
+        watch: &mut dyn Watch,
+        reports: &mut Vec<Report>,
+    ) -> Result<Live<'_>, Error> {
         let domain = self.connection.lookup(vm).map_err(Error::Unreachable)?;
-        let lock = VmLock::take_beside(&self.engine.settings().run_dir, domain.uuid(), domain.name())?;
+        let place = self.place_beside(domain.uuid(), domain.name(), cancel, watch, reports)?;
         if !domain.is_active().map_err(Error::Unreachable)? {
-            return Err(Error::NotRunning(domain.name().to_owned()));
+            return Err(self.not_running(domain.uuid(), domain.name()));
         }
         let machine = read(&domain)?;
-        Ok(Live { domain, machine, lock })
+        Ok(Live { domain, machine, place })
     }
 }
 
@@ -34,25 +43,25 @@ pub(super) fn read(domain: &Domain) -> Result<Machine, Error> {
     Ok(Machine::read(domain.xml(XmlFlags::default()).map_err(Error::Unreachable)?.as_bytes())?)
 }
 
-impl Live {
+impl<'d> Live<'d> {
     pub(super) fn vm(&self) -> Vm {
         self.machine.vm.clone()
     }
 
     /// Another operation may begin: a hook may ask for one, and wait for it.
     pub(super) fn unlock(self) -> (Domain, Machine) {
-        drop(self.lock);
+        drop(self.place);
         (self.domain, self.machine)
     }
 
-    /// The VM, and its lock to be let go of later.
-    pub(super) fn split(self) -> (Domain, VmLock) {
-        (self.domain, self.lock)
+    /// The VM, and the place at it, to be let go of later.
+    pub(super) fn split(self) -> (Domain, Place<'d>) {
+        (self.domain, self.place)
     }
 
     /// Whether the VM runs without the device.
     pub(super) fn device_is_gone(&self, kind: &str, name: &str) -> bool {
-        read(&self.domain).is_ok_and(|now| !now.devices(kind).iter().any(|d| alias(&now, d) == name))
+        read(&self.domain).is_ok_and(|now| lacks(&now, kind, name))
     }
 
     /// The one device of a kind with this alias, MAC address or target.
@@ -87,6 +96,11 @@ impl Live {
             (None, _) => Err(missing(format!(": it has {}", known.join(", ")))),
         }
     }
+}
+
+/// Whether a VM has no device of a kind with this alias.
+pub(super) fn lacks(machine: &Machine, kind: &str, name: &str) -> bool {
+    !machine.devices(kind).iter().any(|d| alias(machine, d) == name)
 }
 
 /// The alias of a device, which every device of a running VM has.

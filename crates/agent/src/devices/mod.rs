@@ -19,6 +19,7 @@ mod cpus;
 mod given;
 mod live;
 mod metadata;
+mod perform;
 mod plug;
 mod ticket;
 mod unplug;
@@ -26,6 +27,7 @@ mod update;
 
 pub use cpus::CpusRequest;
 pub use given::MemoryModule;
+pub(crate) use perform::CHANGES;
 pub use plug::PlugRequest;
 pub use ticket::{Graphics, Ticket, TicketRequest, WhenConnected};
 pub(crate) use unplug::PendingRemovals;

@@ -138,7 +138,7 @@ impl Driver {
         for (name, value) in &request.properties {
             given.properties.set(name.as_str(), value.as_str());
         }
-        let live = self.live(request.vm)?;
+        let live = self.live(request.vm, request.cancel, watch, reports)?;
         let properties = match kind.own_properties {
             true => given.all_properties(live.machine.doc()),
             false => CustomProperties::default(),

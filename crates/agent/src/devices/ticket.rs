@@ -6,6 +6,8 @@ use crate::devices::live::changed;
 use crate::driver::Driver;
 use crate::error::Error;
 use crate::occasion::{About, Occasion};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, SystemTime};
@@ -16,8 +18,18 @@ use virt_hooks_engine::{CustomProperties, Watch};
 use virt_hooks_libvirt::Affect;
 
 /// A password for a console. It is shown nowhere.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct Ticket(String);
+
+/// What is no ticket is not quoted, as it may be one that is only misspelt.
+impl<'de> Deserialize<'de> for Ticket {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::String(text) => Self::read(text.as_bytes()).map_err(serde::de::Error::custom),
+            _ => Err(serde::de::Error::custom("the ticket is not a string")),
+        }
+    }
+}
 
 impl Ticket {
     /// From what a file or a person gave: one line, whose end is left out.
@@ -55,7 +67,8 @@ impl fmt::Debug for Ticket {
 }
 
 /// A kind of console.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Graphics {
     /// VNC.
     Vnc,
@@ -74,7 +87,8 @@ impl Graphics {
 }
 
 /// What becomes of a client that is connected when the ticket changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum WhenConnected {
     /// It stays.
     Keep,
@@ -118,17 +132,17 @@ pub struct TicketRequest<'a> {
 
 impl Driver {
     /// Sets the password of a console of a running VM. `reports` gets the record of each event. No hook gets the
-    /// ticket, and none can stop this (C27).
+    /// ticket, and none can stop this (C27), except one whose package says that it vetoes.
     ///
     /// # Errors
-    /// The VM has no such console, or libvirt refuses: a VNC console must have been started with a password.
+    /// Such a veto, with the old ticket still good; the VM has no such console, or libvirt refuses: a VNC console must have been started with a password.
     pub fn set_ticket(
         &self,
         request: &TicketRequest<'_>,
         watch: &mut dyn Watch,
         reports: &mut Vec<Report>,
     ) -> Result<Changed, Error> {
-        let live = self.live(request.vm)?;
+        let live = self.live(request.vm, request.cancel, watch, reports)?;
         let unusable = |problem: String| Error::Ticket { vm: live.machine.name().to_owned(), problem };
         let (graphics, kind) = console(&live.machine, request.graphics).map_err(unusable)?;
         let mut occasion = Occasion {
@@ -145,8 +159,8 @@ impl Driver {
             watch,
         };
         let about = About { parameters: Some(&request.parameters), ..About::default() };
-        occasion.fire_about("before_vm_set_ticket", live.machine.xml(), about);
-        occasion.check_interrupt()?;
+        let outcome = occasion.fire_about("before_vm_set_ticket", live.machine.xml(), about);
+        occasion.heed(outcome)?;
         occasion.cancel = None;
         // Its time begins when it is set, not before the hooks.
         let until = request.valid.and_then(|valid| SystemTime::now().checked_add(valid));
@@ -240,6 +254,12 @@ mod tests {
             Ticket::read(b"a\nb").is_err() && Ticket::read(b"\xff").is_err() && Ticket::read(b"a\0").is_err()
         );
         assert!(!format!("{:?}", request("s3cret")).contains("s3cret"));
+        let given: Ticket = serde_json::from_str(r#""s3cret""#).unwrap();
+        assert_eq!(given, request("s3cret").ticket);
+        for wrong in [r#""s3cret\u0007""#, r#"["s3cret"]"#, r#"{"s3cret":1}"#] {
+            let said = serde_json::from_str::<Ticket>(wrong).unwrap_err().to_string();
+            assert!(said.starts_with("the ticket ") && !said.contains("s3cret"), "{said}");
+        }
         let ticket = Ticket::read(b"a<'b'>&\"").unwrap();
         for quoted in [
             "a<'b'>&\"",

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Unplugging a device from a running VM (VDSM's sequences 4.13 and 4.15).
 
-use crate::devices::live::{alias, changed};
+use crate::devices::live::{alias, changed, lacks, read};
 use crate::devices::{Changed, metadata};
 use crate::driver::Driver;
 use crate::error::Error;
 use crate::occasion::{About, Occasion};
+use crate::scene::Place;
 use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
 use std::sync::mpsc::RecvTimeoutError;
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 use virt_hooks_contract::Report;
 use virt_hooks_domxml::Element;
 use virt_hooks_engine::machine::Machine;
-use virt_hooks_engine::{CustomProperties, VmLock, Watch, is_readable};
+use virt_hooks_engine::{CustomProperties, Watch, is_readable};
 use virt_hooks_libvirt::{Affect, DeviceChange, Domain, ErrorKind, Event, Lifecycle, Subscription};
 
 /// How often a wait looks whether it was given up, and says that it goes on.
@@ -117,6 +118,26 @@ enum End {
 }
 
 impl Driver {
+    /// Whether [`Driver::late_removal`] would have something to do.
+    pub(crate) fn awaits_removal(&self, uuid: &str, alias: &str) -> bool {
+        self.removals.name(uuid, alias).is_some()
+    }
+
+    /// The devices that guests were asked to let go of and that are gone from their VMs by now, by UUID and alias: the
+    /// word of it was lost together with a connection.
+    pub(crate) fn removed_unheard(&self) -> Vec<(String, String)> {
+        let awaited: Vec<(String, String, &str)> = {
+            let all = self.removals.all();
+            all.iter().map(|((uuid, alias), p)| (uuid.clone(), alias.clone(), p.kind.element)).collect()
+        };
+        let gone = |uuid: &str, alias: &str, kind: &str| {
+            let now = self.connection.lookup(uuid).map_err(Error::Unreachable).and_then(|d| read(&d));
+            now.is_ok_and(|now| lacks(&now, kind, alias))
+        };
+        let gone = awaited.into_iter().filter(|(uuid, name, kind)| gone(uuid, name, kind));
+        gone.map(|(uuid, alias, _)| (uuid, alias)).collect()
+    }
+
     /// Unplugs a network interface from a running VM, and waits for the guest. `reports` gets the record of each
     /// event.
     ///
@@ -151,7 +172,7 @@ impl Driver {
     /// device, which is most often so, because whoever unplugs hears of it himself.
     ///
     /// # Errors
-    /// Another operation on the VM is under way, or libvirt does not answer: try again later.
+    /// Without an agent: another operation on the VM is under way. Or libvirt does not answer: try again later.
     pub fn late_removal(
         &self,
         uuid: &str,
@@ -160,8 +181,8 @@ impl Driver {
         reports: &mut Vec<Report>,
     ) -> Result<Option<Changed>, Error> {
         let Some(name) = self.removals.name(uuid, alias) else { return Ok(None) };
-        // First the lock: whoever has it may be about to take the same removal.
-        let lock = VmLock::take_beside(&self.engine.settings().run_dir, uuid, &name)?;
+        // First the VM: whoever is at it may be about to take the same removal.
+        let place = self.place_beside(uuid, &name, None, watch, reports)?;
         let Some(pending) = self.removals.take(uuid, alias) else { return Ok(None) };
         let domain = match self.connection.lookup(uuid) {
             Ok(domain) => domain,
@@ -187,7 +208,7 @@ impl Driver {
             reports,
             watch,
         };
-        Ok(Some(occasion.removed(&domain, &pending, lock, true)))
+        Ok(Some(occasion.removed(&domain, &pending, place, true)))
     }
 
     fn unplug(
@@ -197,7 +218,7 @@ impl Driver {
         watch: &mut dyn Watch,
         reports: &mut Vec<Report>,
     ) -> Result<Changed, Error> {
-        let live = self.live(request.vm)?;
+        let live = self.live(request.vm, request.cancel, watch, reports)?;
         let device = live.device(kind.element, request.device)?;
         let alias = alias(&live.machine, &device);
         let xml = live.machine.device_xml(&device);
@@ -260,8 +281,8 @@ impl Driver {
             End::Removed => {
                 // An earlier request for the same device may wait for this too.
                 self.removals.take(&uuid, &alias);
-                let (domain, lock) = live.split();
-                return Ok(occasion.removed(&domain, &pending, lock, false));
+                let (domain, place) = live.split();
+                return Ok(occasion.removed(&domain, &pending, place, false));
             }
             End::VmGone => return Err(Error::NotRunning(vm)),
             End::Refused => {
@@ -291,7 +312,11 @@ impl Driver {
         if !grace.is_zero() {
             occasion.watch.step(&format!("look whether {label} goes after all"));
         }
-        let late = occasion.await_removal(&events, &uuid, &alias, (Instant::now(), grace));
+        let late = match occasion.await_removal(&events, &uuid, &alias, (Instant::now(), grace)) {
+            // An agent may have heard of it a moment before it could know that somebody waits.
+            End::TimedOut if live.device_is_gone(kind.element, &alias) => End::Removed,
+            end => end,
+        };
         if !grace.is_zero() {
             occasion.watch.step_done();
         }
@@ -299,8 +324,8 @@ impl Driver {
             && let Some(pending) = self.removals.take(&uuid, &alias)
         {
             occasion.cancel = None;
-            let (domain, lock) = live.split();
-            return Ok(occasion.removed(&domain, &pending, lock, true));
+            let (domain, place) = live.split();
+            return Ok(occasion.removed(&domain, &pending, place, true));
         }
         Err(error)
     }
@@ -320,12 +345,12 @@ impl Occasion<'_> {
     }
 
     /// The device is gone.
-    fn removed(&mut self, domain: &Domain, pending: &Pending, lock: VmLock, late: bool) -> Changed {
+    fn removed(&mut self, domain: &Domain, pending: &Pending, place: Place<'_>, late: bool) -> Changed {
         self.cancel = None;
         let mut done = Changed { late, ..changed(domain, pending.label.clone()) };
         let forgotten = metadata::forget(domain, pending.machine.doc(), pending.device);
         done.warnings.extend(forgotten.err());
-        drop(lock);
+        drop(place);
         let about =
             About { device: Some(&pending.label), parameters: Some(&pending.properties), ..About::default() };
         self.fire_about(pending.kind.after, &pending.xml, about);

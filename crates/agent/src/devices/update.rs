@@ -81,7 +81,7 @@ impl Driver {
         watch: &mut dyn Watch,
         reports: &mut Vec<Report>,
     ) -> Result<Changed, Error> {
-        let live = self.live(request.vm)?;
+        let live = self.live(request.vm, request.cancel, watch, reports)?;
         let nic = live.device("interface", request.nic)?;
         let earlier = live.machine.device_xml(&nic);
         let wanted = compose(&earlier, &request.change)?;

@@ -9,10 +9,12 @@ mod cpu;
 mod devices;
 mod files;
 mod nics;
+mod perform;
 mod stats;
 
 pub(crate) use cpu::percent;
 pub(crate) use files::Files;
+pub(crate) use perform::QUESTIONS;
 
 use crate::driver::Driver;
 use crate::error::Error;
