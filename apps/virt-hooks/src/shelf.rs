@@ -56,6 +56,10 @@ pub(crate) fn install(
     }
     let left = if plan.former.is_some() { "2" } else { "1" };
     run_script(&root, &plan.scripts.after_install, left, streams);
+    if plan.former.is_some() {
+        // As at an upgrade by rpm: what runs is started anew.
+        run_script(&root, &plan.scripts.after_remove, "1", streams);
+    }
     let said = match &plan.former {
         _ if plan.changes.is_empty() => format!("{} {} is installed as it is", plan.package, plan.version),
         Some(former) if *former != plan.version => {
@@ -164,6 +168,7 @@ impl<'a> From<&'a Difference> for DifferenceRecord<'a> {
             Difference::Missing { package, path } => ("missing", Some(package), Some(path), None),
             Difference::Changed { package, path, what } => ("changed", Some(package), Some(path), Some(what)),
             Difference::Foreign { path } => ("foreign", None, Some(path), None),
+            Difference::Spoilt { what } => ("spoilt", None, None, Some(what)),
             Difference::Unrecorded { package } => ("unrecorded", Some(package), None, None),
         };
         let path = path.map(|p| p.to_string_lossy().into_owned());

@@ -94,6 +94,7 @@ fn operate(server: &Server, method: &str, parameters: &Parameters, part: &mut dy
     let cancel = parameters.operation.as_deref().map(|name| server.cancellable(name)).transpose();
     let cancel = match cancel {
         Ok(cancel) => cancel,
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => return invalid("operation"),
         Err(e) => return failed_with(&format!("make a pipe: {e}"), None, error::FAILED, Vec::new()),
     };
     let mut teller = Teller::new(parameters.diff, |progress| {

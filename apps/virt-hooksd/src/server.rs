@@ -7,6 +7,7 @@ use crate::operations;
 use rustix::event::{PollFd, PollFlags, poll};
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::{self, PipeWriter};
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -32,6 +33,8 @@ const SERVICE_DESCRIPTION: &str = "# The Varlink Service Interface is provided b
     error PermissionDenied ()\n";
 /// How many may be connected at once: each has a thread.
 const CONNECTIONS: usize = 512;
+/// How long who asked may leave an answer unread: an operation does not wait for a client that was suspended.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Serves calls.
 pub(crate) struct Server {
@@ -106,7 +109,10 @@ impl Server {
         let server = self.clone();
         let work = move || {
             // Not to inherit the listener's.
-            let served = stream.set_nonblocking(false).and_then(|()| server.converse(&stream));
+            let served = stream
+                .set_nonblocking(false)
+                .and_then(|()| stream.set_write_timeout(Some(PATIENCE)))
+                .and_then(|()| server.converse(&stream));
             // Who breaks off, or speaks something else, is told nothing and kept no longer.
             drop(served);
             server.state().connections -= 1;
@@ -124,13 +130,19 @@ impl Server {
             let more = call.more;
             let quiet = call.oneway;
             let mut to = stream;
+            let mut unread = None;
             let reply = self.answer(&call, stream, &mut |part| {
-                // The operation goes on without who asked for it.
-                if more && !quiet {
-                    let _ = send(&mut to, &Reply { parameters: part, continues: true, error: None });
+                // The operation goes on without who asked for it. After a part that was cut nothing can follow.
+                if more && !quiet && unread.is_none() {
+                    let part = Reply { parameters: part, continues: true, error: None };
+                    unread = send(&mut to, &part).err();
                 }
             });
-            let sent = if quiet { Ok(()) } else { send(&mut { stream }, &reply) };
+            let sent = match unread {
+                Some(error) => Err(error),
+                None if quiet => Ok(()),
+                None => send(&mut { stream }, &reply),
+            };
             self.state().calls -= 1;
             self.changed.notify_all();
             sent?;
@@ -174,7 +186,11 @@ impl Server {
     /// Lets an operation be cancelled by its name, as long as the value lives.
     pub(crate) fn cancellable(&self, name: &str) -> io::Result<(io::PipeReader, Cancellable<'_>)> {
         let (reader, writer) = io::pipe()?;
-        self.state().cancels.insert(name.to_owned(), writer);
+        match self.state().cancels.entry(name.to_owned()) {
+            // Taking the name over would cancel who has it.
+            Entry::Occupied(_) => return Err(io::ErrorKind::AlreadyExists.into()),
+            Entry::Vacant(free) => drop(free.insert(writer)),
+        }
         Ok((reader, Cancellable { server: self, name: name.to_owned() }))
     }
 
@@ -215,4 +231,51 @@ pub(crate) fn fine(parameters: Value) -> Reply {
 /// An error.
 pub(crate) fn refusal(name: &str, parameters: Value) -> Reply {
     Reply { parameters, continues: false, error: Some(name.to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use virt_hooks_engine::{Host, Overrides};
+    use virt_hooks_journal::Journal;
+
+    fn server() -> (tempfile::TempDir, Arc<Server>) {
+        let dir = tempfile::tempdir().unwrap();
+        let overrides = Overrides {
+            hooks_dirs: vec![dir.path().join("hooks")],
+            run_dir: Some(dir.path().join("run")),
+            state_dir: Some(dir.path().join("state")),
+            ..Overrides::default()
+        };
+        let log = Arc::new(Log::new(Journal::new(&dir.path().join("state"))));
+        let chronicle = Box::new(crate::log::Chronicle(log.clone()));
+        let host = Host::load(overrides, &|_| None).unwrap();
+        let layers = host.layers();
+        // No libvirt is there; none is needed.
+        let agent = Agent::start(Some("test:///nonexistent"), host, chronicle).unwrap();
+        (dir, Server::new(agent, Access::new(None).unwrap(), layers, log))
+    }
+
+    #[test]
+    fn who_does_not_read_is_not_waited_for() {
+        let (_dir, server) = server();
+        let (mut client, end) = UnixStream::pair().unwrap();
+        server.take(end);
+        let call = b"{\"method\":\"org.varlink.service.GetInfo\"}\0".repeat(100);
+        // Until the server breaks off, which only who waits for ever never does.
+        while client.write_all(&call).is_ok() {}
+        assert!(server.stop(Duration::from_secs(600)));
+    }
+
+    #[test]
+    fn a_name_in_use_is_not_taken_over() {
+        let (_dir, server) = server();
+        let (reader, cancellable) = server.cancellable("a").unwrap();
+        assert_eq!(server.cancellable("a").map(drop).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        let mut fds = [PollFd::new(&reader, PollFlags::IN)];
+        assert_eq!(poll(&mut fds, Some(&rustix::event::Timespec::default())).unwrap(), 0, "it goes on");
+        drop(cancellable);
+        assert!(server.cancellable("a").is_ok());
+    }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The socket to listen on, our own or one handed over; and what a service manager is told.
 
-use rustix::fs::{Gid, Mode};
+use rustix::fs::Gid;
 use std::fs;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
@@ -38,23 +38,35 @@ impl Listener {
     }
 
     fn make(path: &Path, mode: u32, group: Option<u32>) -> io::Result<Self> {
-        if let Some(dir) = path.parent() {
-            fs::DirBuilder::new().recursive(true).mode(0o711).create(dir)?;
-        }
+        let dir = path.parent().unwrap_or(Path::new("/"));
+        fs::DirBuilder::new().recursive(true).mode(0o711).create(dir)?;
         // Who starts here is the only agent of this run directory, so nobody listens there. What is no socket
         // is not ours.
-        if fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket()) {
-            fs::remove_file(path)?;
+        if fs::symlink_metadata(path).is_ok_and(|m| !m.file_type().is_socket()) {
+            return Err(io::ErrorKind::AddrInUse.into());
         }
-        // Nobody may connect before mode and group are right.
-        let before = rustix::process::umask(Mode::from_raw_mode(0o777));
-        let socket = UnixListener::bind(path);
-        rustix::process::umask(before);
+        // Nobody may connect before mode and group are right. A umask would be that of all threads, some of which
+        // make files for hooks already.
+        let private = dir.join(".agent-socket");
+        let made = private.join("s");
+        let clear = || {
+            let _ = fs::remove_file(&made);
+            let _ = fs::remove_dir(&private);
+        };
+        clear();
+        fs::DirBuilder::new().mode(0o700).create(&private)?;
+        let make = || {
+            let socket = UnixListener::bind(&made)?;
+            if let Some(gid) = group {
+                rustix::fs::chown(&made, None, Some(Gid::from_raw(gid)))?;
+            }
+            fs::set_permissions(&made, fs::Permissions::from_mode(mode))?;
+            fs::rename(&made, path)?;
+            Ok::<_, io::Error>(socket)
+        };
+        let socket = make();
+        clear();
         let socket = socket?;
-        if let Some(gid) = group {
-            rustix::fs::chown(path, None, Some(Gid::from_raw(gid)))?;
-        }
-        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
         Ok(Self { socket, own: Some(path.to_owned()) })
     }
 
@@ -103,6 +115,7 @@ pub(crate) fn notify(environ: &Environ, state: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::net::UnixStream;
 
     #[test]
     fn a_socket_has_its_mode_replaces_a_stale_one_and_goes() {
@@ -112,6 +125,8 @@ mod tests {
         std::mem::forget(stale);
         let listener = Listener::make(&path, 0o640, None).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing beside it");
+        UnixStream::connect(&path).unwrap();
         drop(listener);
         assert!(!path.exists());
         fs::write(&path, "not ours").unwrap();

@@ -196,9 +196,7 @@ impl Shelf {
         for entry in &self.entries {
             match &entry.text {
                 // An escape may write any name.
-                Ok(text)
-                    if !text.is_empty() && (wanted(text) || text.contains("\\u") || text.contains("\\U")) =>
-                {
+                Ok(text) if !text.is_empty() && (wanted(text) || text.contains('\\')) => {
                     match entry
                         .package
                         .get_or_init(|| Package::read(&self.dir.join(&entry.name), text).map(Arc::new))

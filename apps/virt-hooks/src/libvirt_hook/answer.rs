@@ -25,8 +25,6 @@ use virt_hooks_journal::Journal;
 const DEADLINE: Duration = Duration::from_secs(120);
 /// The same where a VM arrives: its source waits in the middle of a migration.
 const MIGRATE_DEADLINE: Duration = Duration::from_secs(30);
-/// The agent's socket in the run directory.
-const AGENT: &str = "agent.sock";
 
 /// Answers a call: fires what it means, writes XML where libvirt takes it, and gives the exit code.
 pub(crate) fn answer(call: &Call, locations: &Locations, environ: &Environ, streams: &mut Streams<'_>) -> u8 {
@@ -379,7 +377,7 @@ impl Answering<'_> {
 
     /// Whether an agent runs, which fires what it sees by libvirt's events.
     fn agent_answers(&self) -> bool {
-        accepts(&self.host.settings.run_dir.join(AGENT))
+        accepts(&self.host.agent_socket)
     }
 }
 
@@ -401,7 +399,7 @@ mod tests {
     #[test]
     fn an_agent_is_one_that_listens() {
         let dir = tempfile::tempdir().unwrap();
-        let socket = dir.path().join(AGENT);
+        let socket = dir.path().join("agent.sock");
         assert!(!accepts(&socket));
         let listener = UnixListener::bind(&socket).unwrap();
         assert!(accepts(&socket));

@@ -354,3 +354,24 @@ fn two_do_not_change_packages_at_once() {
     assert!(image.run("install @mine").refused(3).contains("another virt-hooks is changing the packages"));
     assert!(!image.hook("mine").exists());
 }
+
+/// A manifest that was spoilt on the host hides nothing, and keeps nobody from mending or removing the package.
+#[test]
+fn a_spoilt_manifest_is_told_and_can_be_put_right_or_removed() {
+    let image = Image::new();
+    image.package("mine", "1.0", "");
+    for mend in ["install @mine", "remove mine"] {
+        image.run("install @mine").ended(0);
+        image.file("root/usr/share/virt-hooks/packages/mine/hook.toml", "nonsense");
+        let done = image.run("verify").ended(1);
+        assert!(
+            done.stdout.starts_with("spoilt: ") && done.stdout.contains("mine/hook.toml:1:"),
+            "{}",
+            done.stdout
+        );
+        assert!(image.run("verify mine").ended(1).stdout.starts_with("spoilt: "));
+        image.run(mend).ended(0);
+        image.run("verify").ended(0);
+    }
+    assert_eq!(image.tree(), BTreeMap::new());
+}

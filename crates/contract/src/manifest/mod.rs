@@ -245,6 +245,16 @@ impl Manifest {
             return wrong(("point", ""), "a package needs at least one [[point]]".to_owned());
         }
         for point in &mut manifest.point {
+            // It becomes part of paths, on hosts and in places to try things in.
+            if !crate::is_point_name(&point.name) {
+                return wrong(
+                    ("name", &point.name),
+                    format!(
+                        "\"{}\" cannot name a hook point; \"virt-hooks points\" lists those there are",
+                        point.name.escape_debug()
+                    ),
+                );
+            }
             if point.file.is_empty() {
                 let Some(order) = point.order.filter(|o| *o <= 99) else {
                     return wrong(

@@ -59,6 +59,14 @@ fn mistakes_are_placed() {
 }
 
 #[test]
+fn a_point_is_no_path() {
+    for name in ["../../etc", "/etc/cron.d", "a b", ""] {
+        let said = error(&GOOD.replace("before_vm_start", name));
+        assert!(said.starts_with("hook.toml:8:1:") && said.contains("cannot name a hook point"), "{said}");
+    }
+}
+
+#[test]
 fn names_that_cannot_be() {
     for (name, meant) in [("Sm.Bios", "sm_bios"), ("a b", "a_b"), ("a/b", "a_b")] {
         let said = check_name(name).unwrap_err();

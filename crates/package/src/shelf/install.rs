@@ -12,7 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use virt_hooks_contract::{Manifest, nearest};
+use virt_hooks_contract::{Manifest, check_name, nearest};
 use virt_hooks_engine::{Package, Packages, find_cycle};
 
 /// A package on a host.
@@ -54,13 +54,18 @@ pub fn installed(root: &Root) -> Result<(Vec<Installed>, Vec<String>), ShelfErro
 }
 
 fn with_record(package: &Arc<Package>) -> Result<Installed, ShelfError> {
-    let path = package.dir.join(RECORD);
-    let record = match fs::read(&path) {
-        Ok(text) => Some(Record::parse(&path, &text)?),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => None,
-        Err(e) => return Err(ShelfError::file("read", &path)(e)),
-    };
+    let record = record_in(&package.dir)?;
     Ok(Installed { manifest: package.manifest.clone(), home: package.dir.clone(), record })
+}
+
+/// What was installed for the package with this directory; whatever became of its manifest since.
+fn record_in(home: &Path) -> Result<Option<Record>, ShelfError> {
+    let path = home.join(RECORD);
+    match fs::read(&path) {
+        Ok(text) => Record::parse(&path, &text).map(Some),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(ShelfError::file("read", &path)(e)),
+    }
 }
 
 /// What installing these files would change.
@@ -103,7 +108,7 @@ pub fn plan_install(root: &Root, manifest: &Manifest, items: Vec<Item>) -> Resul
         );
         return Err(ShelfError::NotAPackage { path, what });
     }
-    let known = former.and_then(|f| f.record.clone());
+    let known = record_in(&root.place(&Path::new(PACKAGES).join(&manifest.name))?)?;
     let mut changes = Vec::new();
     let record = Record::of(&items);
     let scripts = scripts(&items);
@@ -163,12 +168,21 @@ pub fn plan_install(root: &Root, manifest: &Manifest, items: Vec<Item>) -> Resul
 /// There is no such package, or it was installed by other means.
 pub fn plan_remove(root: &Root, name: &str) -> Result<Plan, ShelfError> {
     let (all, mut notes) = installed(root)?;
-    let package = named(&all, name)?;
-    not_of_a_package_manager(root, package)?;
-    let Some(record) = &package.record else {
-        let advice =
-            format!("nobody wrote down what it put where; remove its files and {}", package.home.display());
-        return Err(ShelfError::Foreign { package: name.to_owned(), advice });
+    let home = root.place(&Path::new(PACKAGES).join(name))?;
+    let spoilt = check_name(name).is_ok() && !all.iter().any(|p| p.manifest.name == name);
+    let (record, version) = match record_in(&home)? {
+        // With a manifest that nobody can read any more it has to go all the same.
+        Some(record) if spoilt => (record, "of unknown version".to_owned()),
+        record => {
+            let package = named(&all, name)?;
+            not_of_a_package_manager(root, package)?;
+            let Some(record) = record else {
+                let advice =
+                    format!("nobody wrote down what it put where; remove its files and {}", home.display());
+                return Err(ShelfError::Foreign { package: name.to_owned(), advice });
+            };
+            (record, package.manifest.version.clone())
+        }
     };
     let mut changes = Vec::new();
     for (target, kept) in &record.files {
@@ -197,8 +211,8 @@ pub fn plan_remove(root: &Root, name: &str) -> Result<Plan, ShelfError> {
         .collect();
     Ok(Plan {
         package: name.to_owned(),
-        version: package.manifest.version.clone(),
-        former: Some(package.manifest.version.clone()),
+        version: version.clone(),
+        former: Some(version),
         changes,
         notes,
         scripts: scripts(&items),

@@ -35,6 +35,11 @@ pub enum Difference {
         /// The absolute place.
         path: PathBuf,
     },
+    /// A manifest cannot be read any more, and so not what belongs to its package.
+    Spoilt {
+        /// Which, and why.
+        what: String,
+    },
     /// Nobody wrote down what the package put where.
     Unrecorded {
         /// The package.
@@ -49,6 +54,7 @@ impl fmt::Display for Difference {
             Self::Changed { package, path, what } => {
                 write!(f, "changed: {} of {package}: {what}", path.display())
             }
+            Self::Spoilt { what } => write!(f, "spoilt: {what}"),
             Self::Foreign { path } => write!(f, "foreign: {}", path.display()),
             Self::Unrecorded { package } => {
                 write!(f, "unknown: {package} has no record of what it installed: install it again")
@@ -62,14 +68,20 @@ impl fmt::Display for Difference {
 /// # Errors
 /// There is no such package, or a file cannot be read.
 pub fn verify(root: &Root, names: &[String]) -> Result<Vec<Difference>, ShelfError> {
-    let (all, _) = installed(root)?;
-    let mut differences = Vec::new();
+    let (all, problems) = installed(root)?;
+    let of_all =
+        |problem: &String| names.is_empty() || names.iter().any(|n| problem.contains(&format!("/{n}/")));
+    let mut differences: Vec<Difference> =
+        problems.into_iter().filter(of_all).map(|what| Difference::Spoilt { what }).collect();
     if names.is_empty() {
         for package in &all {
             of_package(root, package, &mut differences)?;
         }
         foreign(root, &all, &mut differences)?;
     }
+    // What is wrong with a spoilt one was said.
+    let spoilt = |name: &String| !all.iter().any(|p| p.manifest.name == *name) && !differences.is_empty();
+    let names: Vec<&String> = names.iter().filter(|n| !spoilt(n)).collect();
     for name in names {
         of_package(root, named(&all, name)?, &mut differences)?;
     }
