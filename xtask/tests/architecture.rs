@@ -24,7 +24,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("apps/virt-hooks", 4),
     ("apps/", 5),
     ("tests/", 5),
-    ("benches", 5),
+    ("benches", 6),
     ("xtask", 6),
 ];
 

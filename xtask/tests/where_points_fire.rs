@@ -99,5 +99,5 @@ fn every_entry_of_the_register_has_a_test_named_after_it() {
     }
     let shown: BTreeSet<u32> = found.iter().flat_map(|text| text.lines()).flat_map(entries).collect();
     let missing: Vec<u32> = (1..=35).filter(|n| !shown.contains(n)).collect();
-    assert_eq!(missing, UNSHOWN);
+    assert_eq!(missing, [0; 0]);
 }

@@ -248,7 +248,10 @@ fn c11_a_vm_created_paused_by_others_fires_no_pause() -> Result {
     let agent = bed.start_agent()?;
     let connection = bed.connect()?;
     let vm = connection.create_xml(&bed.xml("still", GuestOptions::default()), CreateFlags::START_PAUSED)?;
+    // Step by step: of a VM that is gone before the agent could look at it, it knows no XML to give to hooks.
+    bed.wait_for_count(UUID, 1);
     vm.resume()?;
+    bed.wait_for_count(UUID, 2);
     vm.destroy()?;
     assert_eq!(bed.wait_for_count(UUID, 3), ["after_vm_start", "after_vm_cont", "after_vm_destroy"]);
     // And by us.
