@@ -71,9 +71,6 @@ fn every_test_exists_and_is_about_something_real() {
     }
 }
 
-/// Entries of VDSM's defect register that have no behaviour to show yet: 24 is about retries of a migration.
-const UNSHOWN: [u32; 1] = [24];
-
 fn sources(directory: &Path, found: &mut Vec<String>) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();

@@ -248,7 +248,7 @@ mod tests {
             state_dir: Some(dir.path().join("state")),
             ..Overrides::default()
         };
-        let log = Arc::new(Log::new(Journal::new(&dir.path().join("state"))));
+        let log = Arc::new(Log::new(Journal::new(dir.path().join("state"))));
         let chronicle = Box::new(crate::log::Chronicle(log.clone()));
         let host = Host::load(overrides, &|_| None).unwrap();
         let layers = host.layers();
