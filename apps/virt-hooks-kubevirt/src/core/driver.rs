@@ -16,7 +16,9 @@ use std::time::Duration;
 use virt_hooks_contract::{
     Catalogue, Failure, Output, PayloadKind, Point, Properties as Given, Subject, Verdict,
 };
-use virt_hooks_engine::{Check, CustomProperties, Document, Engine, Event, Host, Outcome, Trouble, Vm};
+use virt_hooks_engine::{
+    Check, CustomProperties, Document, Engine, Event, Host, Outcome, Packages, Trouble, Vm,
+};
 use virt_hooks_journal::Journal;
 
 /// What grpc-go takes in one message, as KubeVirt leaves it: 4 MiB, less what is around the document.
@@ -82,6 +84,10 @@ impl Driver {
         let mut settings = host.settings;
         settings.grace = settings.grace.min(GRACE);
         settings.payload_limit = settings.payload_limit.min(LARGEST_ANSWER as u64);
+        // What packages call a secret is one to hooks that the engine does not run, too.
+        let (packages, _) = Packages::new(settings.packages_dir.clone()).all();
+        let secrets = packages.iter().flat_map(|p| &p.manifest.property).filter(|p| p.secret);
+        settings.secret_properties.extend(secrets.map(|p| p.name.clone()));
         let fired = match Fired::open(places.state.clone()) {
             Ok(fired) => fired,
             Err(source) => {

@@ -16,6 +16,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 use tempfile::NamedTempFile;
 use virt_hooks_contract::{PayloadKind, env};
+use virt_hooks_domxml::secrets::{mask, mask_values};
 use virt_hooks_engine::{Settings, Vm, check_payload, make_run_dir};
 use virt_hooks_spawn::{Environment, Finished, Launcher, Limits, Status, signal_name};
 
@@ -105,6 +106,7 @@ impl Shim {
         settings: &Settings,
         cancel: &Cancel,
     ) -> Result<Vec<u8>, Refusal> {
+        let secrets = secrets(vm, settings);
         for hook in hooks {
             let name = hook.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if cancel.is_set() {
@@ -121,7 +123,7 @@ impl Shim {
             let finished = self
                 .run(hook, &arguments, &environment, settings, cancel)
                 .map_err(|e| Refusal::Trouble(format!("{name}: {e}")))?;
-            document = result(&name, &finished, call.kind, long, cancel)?;
+            document = result(&name, &finished, (call.kind, long), &secrets, cancel)?;
         }
         Ok(document)
     }
@@ -203,15 +205,31 @@ fn environment(settings: &Settings, vm: &Vm, files: &[(&str, &Argument)]) -> Env
     environment
 }
 
+/// Values of properties that must not show. One of fewer than four bytes would blank half of any text.
+fn secrets(vm: &Vm, settings: &Settings) -> Vec<Vec<u8>> {
+    let is_secret = |name: &[u8]| {
+        let name = String::from_utf8_lossy(name);
+        env::names_a_secret(&name) || settings.secret_properties.iter().any(|s| *s == name)
+    };
+    let all = vm.properties.iter().filter(|(name, value)| value.len() >= 4 && is_secret(name));
+    all.map(|(_, value)| value.to_vec()).collect()
+}
+
+/// What a hook said, without secrets: neither known values nor anything that is written like one.
+fn masked(said: &[u8], secrets: &[Vec<u8>]) -> String {
+    let by_value = mask_values(said, secrets);
+    String::from_utf8_lossy(&mask(&by_value)).into_owned()
+}
+
 /// The document a hook printed.
 fn result(
     name: &str,
     finished: &Finished,
-    kind: PayloadKind,
-    long: bool,
+    (kind, long): (PayloadKind, bool),
+    secrets: &[Vec<u8>],
     cancel: &Cancel,
 ) -> Result<Vec<u8>, Refusal> {
-    let said = String::from_utf8_lossy(&finished.stderr.bytes()).trim().to_owned();
+    let said = masked(&finished.stderr.bytes(), secrets).trim().to_owned();
     for line in said.lines() {
         log::say(&format!("{name}: {line}"));
     }
@@ -286,4 +304,19 @@ fn executables(path: &Path) -> Result<Vec<PathBuf>, ShimError> {
         }
     }
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_hook_says_shows_no_secret() {
+        let mut settings = Settings::new(Vec::new(), "/nonexistent");
+        settings.secret_properties.push("pin".to_owned());
+        let properties = [("pin", "4711-0815"), ("admin_password", "hunter22"), ("colour", "blue")];
+        let vm = Vm { properties: properties.into_iter().collect(), ..Vm::default() };
+        let said = masked(b"the pin 4711-0815, hunter22 and blue", &secrets(&vm, &settings));
+        assert_eq!(said, "the pin ***, *** and blue");
+    }
 }
