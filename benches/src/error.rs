@@ -44,7 +44,7 @@ pub(crate) enum BenchError {
     Unsound(String),
     /// A command line that means nothing.
     #[error(
-        "{0}; usage: virt-hooks-bench all [--quick] [--markdown [FILE]] [--no-shield] [--no-cli | --cli PROGRAM], or \
+        "{0}; usage: virt-hooks-bench bundled, virt-hooks-bench all [--quick] [--markdown [FILE]] [--no-shield] [--no-cli | --cli PROGRAM], or \
          virt-hooks-bench load [--quick] [--rounds N] [--markdown [FILE]]"
     )]
     Usage(String),

@@ -96,6 +96,7 @@ fn main() -> ExitCode {
             worker::serve(number(), number())
         }
         Some("all") => Options::parse(arguments).and_then(|options| all(&options)),
+        Some("bundled") if arguments.next().is_none() => bundled(),
         Some("load") => Options::parse(arguments).and_then(|options| load(&options)),
         other => Err(BenchError::Usage(format!("no such measurement: {}", other.unwrap_or("(none)")))),
     };
@@ -115,6 +116,12 @@ fn load(options: &Options) -> Result<(), BenchError> {
     let started = Instant::now();
     let mut progress = |what: &str| eprintln!("[{:4.0} s] {what}", started.elapsed().as_secs_f64());
     load::measure(options.quick, options.rounds, options.markdown.as_deref(), &mut progress)
+}
+
+/// The table of the bundled hooks alone, as `docs/performance.md` has it.
+fn bundled() -> Result<(), BenchError> {
+    println!("{}", bundled::table(&Stage::set()?)?.markdown());
+    Ok(())
 }
 
 fn all(options: &Options) -> Result<(), BenchError> {
