@@ -80,7 +80,10 @@ fn a_package_comes_runs_and_goes_without_a_trace() {
     let done = image.run("install @mine").ended(0);
     assert_eq!(done.stderr, "installed: mine 1.0: 1 hook\n");
     let run = Case::new()
-        .says(&format!("--root {} fire before_vm_start --payload -", image.path("root").display()))
+        .says(&format!(
+            "--root {} --state-dir state fire before_vm_start --payload -",
+            image.path("root").display()
+        ))
         .input(DOMAIN)
         .run()
         .ended(0);
