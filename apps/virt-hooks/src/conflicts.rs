@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `conflicts`: hooks of one chain that write the same place.
 
-use crate::cli::{Conflicts, Format, Locations, custom_properties};
+use crate::cli::{Conflicts, Format, Locations};
 use crate::environ::Environ;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
@@ -14,7 +14,7 @@ use serde::Serialize;
 use std::fmt::Write;
 use std::os::fd::AsFd;
 use virt_hooks_contract::{PayloadKind, exit};
-use virt_hooks_engine::{Engine, Event, Vm};
+use virt_hooks_engine::{Engine, Event};
 use virt_hooks_package::conflicts::{Conflict, conflicts};
 
 /// A conflict, as programs read it.
@@ -44,11 +44,7 @@ pub(crate) fn run(
     }
     let payload = payload(&it.given, point, host.settings.payload_limit, streams)?;
     let interrupt = Interrupt::listen()?;
-    let vm = Vm {
-        id: payload.vm_id.clone().unwrap_or_default(),
-        name: payload.vm_name.clone(),
-        properties: custom_properties(&it.property),
-    };
+    let vm = payload.vm(&it.property);
     let event = Event {
         cancel: Some(interrupt.as_fd()),
         vm: Some(&vm),

@@ -9,7 +9,6 @@ use crate::points;
 use crate::render::{Style, Table, paint, printable};
 use crate::streams::{Look, Streams};
 use serde::Serialize;
-use std::ffi::OsStr;
 use std::fmt::Write;
 use virt_hooks_contract::{Point, When, exit};
 use virt_hooks_engine::{Chain, Engine, Event, Hook, Vm};
@@ -91,12 +90,9 @@ fn why(hook: &Hook, chain: &[Hook], at: usize, layers: usize) -> Vec<String> {
     let mut why = Vec::new();
     if let Some(described) = &hook.package {
         let m = &described.package.manifest;
-        let called = |names: &[String], other: &Hook| {
-            let package = other.package.as_ref().map(|d| d.package.name());
-            names.iter().any(|n| other.name() == OsStr::new(n) || package == Some(n))
-        };
-        let after: Vec<String> = chain[..at].iter().filter(|o| called(&m.after, o)).map(name).collect();
-        let before: Vec<String> = chain[at + 1..].iter().filter(|o| called(&m.before, o)).map(name).collect();
+        let after: Vec<String> = chain[..at].iter().filter(|o| o.is_one_of(&m.after)).map(name).collect();
+        let before: Vec<String> =
+            chain[at + 1..].iter().filter(|o| o.is_one_of(&m.before)).map(name).collect();
         if !after.is_empty() {
             why.push(format!("its package wants it after {}", after.join(", ")));
         }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The payload as it is given on a command line.
 
-use crate::cli::Place;
+use crate::cli::{Place, Property, custom_properties};
 use crate::failure::Failure;
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::Read;
 use virt_hooks_contract::PayloadKind;
 use virt_hooks_domxml::Document;
-use virt_hooks_engine::{Document as Given, check_payload};
+use virt_hooks_engine::{Document as Given, Vm, check_payload};
 
 /// A payload and what it says of its VM.
 #[derive(Debug, Default)]
@@ -19,6 +19,17 @@ pub struct Payload {
     pub vm_id: Option<String>,
     /// Name of the domain.
     pub vm_name: Option<String>,
+}
+
+impl Payload {
+    /// The VM it is about, with these custom properties.
+    pub(crate) fn vm(&self, properties: &[Property]) -> Vm {
+        Vm {
+            id: self.vm_id.clone().unwrap_or_default(),
+            name: self.vm_name.clone(),
+            properties: custom_properties(properties),
+        }
+    }
 }
 
 /// Reads a payload and, with `check`, sees that it is a document of its kind.

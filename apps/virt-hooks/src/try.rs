@@ -13,7 +13,7 @@ use crate::streams::{Look, Streams};
 use std::fmt::Write;
 use std::os::fd::AsFd;
 use virt_hooks_contract::{PayloadKind, Point, Verdict, exit};
-use virt_hooks_engine::{Event, Outcome, Vm};
+use virt_hooks_engine::{Event, Outcome};
 use virt_hooks_package::samples::{SAMPLES, Sample};
 use virt_hooks_package::try_hook::{Trial, Validity, validate, vm_xml};
 
@@ -46,11 +46,7 @@ pub(crate) fn run(
         streams.say(&line);
     }
     let interrupt = Interrupt::listen()?;
-    let vm = Vm {
-        id: payload.vm_id.clone().unwrap_or_default(),
-        name: payload.vm_name.clone(),
-        properties: custom_properties(&it.property),
-    };
+    let vm = payload.vm(&it.property);
     let known = payload.vm_id.is_some() || payload.vm_name.is_some() || !vm.properties.is_empty();
     let parameters = custom_properties(&it.device_property);
     let event = Event {

@@ -438,19 +438,13 @@ impl Agent {
         let mut reports = Vec::new();
         let mut watch = Complaining { agent: self };
         let mut noting = Noting::new(&mut watch, notes.clone());
-        let mut occasion = Occasion {
+        let mut occasion = Occasion::afterwards(
             driver,
-            operation: "look after VM",
-            reason: reason(due.after),
-            vm: machine.vm.clone(),
-            launch_flags: None,
-            timeout: None,
-            cancel: None,
-            untouched: "",
-            with_diff: false,
-            reports: &mut reports,
-            watch: &mut noting,
-        };
+            ("look after VM", reason(due.after)),
+            machine.vm.clone(),
+            &mut reports,
+            &mut noting,
+        );
         occasion.fire_after(due.after, &machine, None);
         let after = match due.after {
             After::Pause(_) => Phase::Paused,

@@ -35,6 +35,31 @@ pub(crate) struct Occasion<'a> {
     pub(crate) watch: &'a mut dyn Watch,
 }
 
+impl<'a> Occasion<'a> {
+    /// For what happened already: nobody asked for it who could give it up or wants differences.
+    pub(crate) fn afterwards(
+        driver: &'a Driver,
+        (operation, reason): (&'static str, &'static str),
+        vm: Vm,
+        reports: &'a mut Vec<Report>,
+        watch: &'a mut dyn Watch,
+    ) -> Self {
+        Self {
+            driver,
+            operation,
+            reason,
+            vm,
+            launch_flags: None,
+            timeout: None,
+            cancel: None,
+            untouched: "",
+            with_diff: false,
+            reports,
+            watch,
+        }
+    }
+}
+
 /// What an event is about, beside its VM.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct About<'a> {

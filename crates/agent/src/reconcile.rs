@@ -65,19 +65,13 @@ impl Driver {
             let vm = (record.uuid.as_str(), record.name.as_str());
             let notes = self.records.begin(vm, "reconcile", record.phase, machine.xml())?;
             let mut noting = Noting::new(watch, notes);
-            let mut occasion = Occasion {
-                driver: self,
-                operation: "look after VM",
-                reason: "reconcile",
-                vm: machine.vm.clone(),
-                launch_flags: None,
-                timeout: None,
-                cancel: None,
-                untouched: "",
-                with_diff: false,
+            let mut occasion = Occasion::afterwards(
+                self,
+                ("look after VM", "reconcile"),
+                machine.vm.clone(),
                 reports,
-                watch: &mut noting,
-            };
+                &mut noting,
+            );
             for after in afters {
                 occasion.fire_after(after, &machine, Some(record));
             }

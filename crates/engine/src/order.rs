@@ -9,13 +9,7 @@ use virt_hooks_contract::Manifest;
 /// Puts hooks where their packages want them: `after` and `before` first, and of two that could come next the one
 /// whose name comes first.
 pub(crate) fn arrange(point: &str, hooks: Vec<Hook>) -> Result<Vec<Hook>, Trouble> {
-    let wishes: Vec<Wish<'_>> = hooks
-        .iter()
-        .map(|hook| Wish {
-            file: hook.path.file_name().and_then(OsStr::to_str).unwrap_or_default(),
-            manifest: hook.package.as_ref().map(|d| &d.package.manifest),
-        })
-        .collect();
+    let wishes: Vec<Wish<'_>> = hooks.iter().map(Wish::of).collect();
     let order = sequence(&wishes).map_err(|left| Trouble::Cycle {
         point: point.to_owned(),
         hooks: left.iter().map(|at| hooks[*at].name().to_string_lossy().into_owned()).collect(),
@@ -42,7 +36,21 @@ struct Wish<'a> {
     manifest: Option<&'a Manifest>,
 }
 
-impl Wish<'_> {
+impl Hook {
+    /// Whether one of the names in a package's `after` or `before` means it.
+    pub fn is_one_of(&self, names: &[String]) -> bool {
+        Wish::of(self).is_one_of(names)
+    }
+}
+
+impl<'a> Wish<'a> {
+    fn of(hook: &'a Hook) -> Self {
+        Self {
+            file: hook.path.file_name().and_then(OsStr::to_str).unwrap_or_default(),
+            manifest: hook.package.as_ref().map(|d| &d.package.manifest),
+        }
+    }
+
     /// Whether one of these names means it, by package or by file.
     fn is_one_of(&self, names: &[String]) -> bool {
         let package = self.manifest.map(|m| m.name.as_str());

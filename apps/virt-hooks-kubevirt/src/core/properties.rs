@@ -10,10 +10,7 @@ use std::collections::BTreeMap;
 use virt_hooks_contract::{ManifestProperty, Scope, ValueCheck, env};
 use virt_hooks_engine::{CustomProperties, Packages};
 
-/// In front of a property of the VM.
-pub const VM_PREFIX: &str = "hooks.virt-hooks.io/";
-/// In front of the name of a device, a dot, and its property.
-pub const DEVICE_PREFIX: &str = "device.hooks.virt-hooks.io/";
+pub use virt_hooks_package::convert::{DEVICE_PREFIX, VM_PREFIX};
 
 /// The longest value, in bytes: half of what one variable can hold.
 const LONGEST: usize = 64 << 10;

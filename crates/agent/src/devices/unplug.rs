@@ -195,19 +195,13 @@ impl Driver {
         if domain.id() != pending.run {
             return Ok(None);
         }
-        let mut occasion = Occasion {
-            driver: self,
-            operation: pending.kind.operation,
-            reason: pending.kind.reason,
-            vm: pending.machine.vm.clone(),
-            launch_flags: None,
-            timeout: None,
-            cancel: None,
-            untouched: "",
-            with_diff: false,
+        let mut occasion = Occasion::afterwards(
+            self,
+            (pending.kind.operation, pending.kind.reason),
+            pending.machine.vm.clone(),
             reports,
             watch,
-        };
+        );
         Ok(Some(occasion.removed(&domain, &pending, place, true)))
     }
 

@@ -15,11 +15,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use virt_hooks_contract::{Manifest, ManifestPoint, is_point_name};
+pub use virt_hooks_engine::MANIFEST;
 
 /// Where packages keep their manifests.
 pub const PACKAGES: &str = "/usr/share/virt-hooks/packages";
-/// The name of a manifest.
-pub const MANIFEST: &str = "hook.toml";
 /// From a hook point's directory to the executable of the bundled hooks.
 const BUNDLED: &str = "../../../virt-hooks/virt-hooks-bundled";
 /// Documents that are taken along where they are there.

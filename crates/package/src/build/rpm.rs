@@ -13,8 +13,8 @@ use super::scripts::{self, Scripts};
 use super::sign::Key;
 use crate::build::layout::Role;
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
 use std::path::Path;
+use virt_hooks_contract::hexadecimal;
 
 /// Number of SHA-256 among rpm's digests.
 const SHA256: u32 = 8;
@@ -270,10 +270,7 @@ fn flags(role: Role) -> u32 {
 }
 
 fn hex(content: &[u8]) -> String {
-    Sha256::digest(content).iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hexadecimal(&Sha256::digest(content))
 }
 
 /// Sizes in the signature are of 32 bits.

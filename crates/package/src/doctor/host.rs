@@ -3,7 +3,6 @@
 
 use super::file::{File, State};
 use super::finding::{Finding, Kind, Severity};
-use super::layers::nearest;
 use super::quote;
 use super::runner::{EXECUTE, Runner};
 use super::survey::Survey;
@@ -11,6 +10,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use virt_hooks_contract::nearest;
 use virt_hooks_engine::{HostError, SettingsError};
 
 /// Why a host could not even be looked at, as a finding: what keeps every hook from running.
@@ -199,15 +199,15 @@ fn configuration(survey: &Survey<'_>, out: &mut Vec<Finding>) {
         host.settings.hook_timeouts.keys().map(|n| n.to_string_lossy().into_owned()).collect();
     hooks.sort();
     for name in hooks.iter().filter(|n| !installed.contains(n)) {
-        let meant = nearest(name, installed.iter().cloned());
+        let meant = nearest(name, installed.iter().map(String::as_str));
         out.push(
             finding(Kind::ConfigUnknownHook)
                 .what(format!(
                     "sets a timeout for the hook \"{name}\", which is installed at no point{}",
-                    did_you_mean(meant.as_deref())
+                    did_you_mean(meant)
                 ))
                 .why("the setting has no effect")
-                .mend(meant.map_or_else(|| look.clone(), |m| replace(name, &m))),
+                .mend(meant.map_or_else(|| look.clone(), |m| replace(name, m))),
         );
     }
 }

@@ -7,7 +7,7 @@ use super::quote;
 use super::survey::{Survey, UnknownDirectory};
 use std::ffi::OsStr;
 use std::path::Path;
-use virt_hooks_contract::Catalogue;
+use virt_hooks_contract::{Catalogue, nearest};
 use virt_hooks_engine::SkipReason;
 
 pub(super) fn check(survey: &Survey<'_>, out: &mut Vec<Finding>) {
@@ -90,7 +90,8 @@ fn mask_mend(mask: &File, survey: &Survey<'_>) -> String {
     let name = mask.shown_name();
     let lower = survey.points.iter().filter(|p| mask.path.parent().is_some_and(|d| d.ends_with(p.name())));
     let names = lower.flat_map(|p| p.files.iter()).filter(|f| f.layer < mask.layer).map(File::shown_name);
-    match nearest(&name, names) {
+    let names: Vec<String> = names.collect();
+    match nearest(&name, names.iter().map(String::as_str)) {
         Some(meant) => {
             format!("mv {} {}", quote::path(&mask.path), quote::path(&mask.path.with_file_name(meant)))
         }
@@ -166,13 +167,4 @@ fn stray(file: &File, catalogue: &Catalogue) -> Finding {
             quote::path(file.path.parent().unwrap_or(Path::new("/")))
         )),
     }
-}
-
-/// The candidate most like `name`, if one is alike enough to be meant.
-pub(super) fn nearest(name: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
-    candidates
-        .map(|c| (strsim::damerau_levenshtein(name, &c), c))
-        .filter(|(distance, c)| *distance <= c.len().max(name.len()) / 3)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, c)| c)
 }
