@@ -8,7 +8,7 @@
 use crate::discover::Hook;
 use crate::file_state::FileState;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::AsFd;
@@ -94,16 +94,22 @@ pub struct Packages {
 
 #[derive(Debug, Default)]
 struct Shelf {
-    dir: PathBuf,
     /// `None`: look again.
     state: Option<FileState>,
     entries: Vec<Entry>,
     unreadable: Option<String>,
+    /// What was found in them already: every event asks the same.
+    by_point: RwLock<HashMap<String, Arc<Found>>>,
+    secrets: OnceLock<Arc<BTreeSet<String>>>,
 }
+
+/// Packages, and what could not be read, in a line each.
+type Found = (Vec<Arc<Package>>, Vec<String>);
 
 #[derive(Debug)]
 struct Entry {
-    name: OsString,
+    dir: PathBuf,
+    file: PathBuf,
     state: Option<FileState>,
     text: Result<String, String>,
     package: OnceLock<Result<Arc<Package>, String>>,
@@ -121,7 +127,7 @@ impl Packages {
     }
 
     /// All packages, by the names of their directories, and what could not be read, in a line each.
-    pub fn all(&self) -> (Vec<Arc<Package>>, Vec<String>) {
+    pub fn all(&self) -> Found {
         self.now().those_that_say(|_| true)
     }
 
@@ -130,8 +136,9 @@ impl Packages {
         if hooks.is_empty() {
             return;
         }
-        let (packages, unread) = self.now().those_that_say(|text| text.contains(point));
-        problems.extend(unread);
+        let found = self.now().at(point);
+        let (packages, unread) = &*found;
+        problems.extend(unread.iter().cloned());
         for hook in hooks {
             let mut all = packages.iter().filter_map(|package| {
                 let its = |p: &ManifestPoint| p.name == point && hook.name() == p.file.as_str();
@@ -151,10 +158,8 @@ impl Packages {
     }
 
     /// The names of all properties that packages declare as secrets, as of the last time packages were looked at.
-    pub(crate) fn secrets(&self) -> BTreeSet<String> {
-        let (packages, _) = self.known().those_that_say(|text| text.contains("secret"));
-        let all = packages.iter().flat_map(|p| &p.manifest.property);
-        all.filter(|p| p.secret).map(|p| p.name.clone()).collect()
+    pub(crate) fn secrets(&self) -> Arc<BTreeSet<String>> {
+        self.known().secrets()
     }
 
     /// The names of all declared properties, as of the last time packages were looked at.
@@ -175,7 +180,7 @@ impl Packages {
             return self.keep(Shelf::read(dir, None));
         };
         let now = Some(FileState::of(&stat));
-        let same = |entry: &Entry| state_of(&dir.join(&entry.name).join(MANIFEST)) == entry.state;
+        let same = |entry: &Entry| state_of(&entry.file) == entry.state;
         if now == known.state && known.entries.iter().all(same) {
             return known;
         }
@@ -190,17 +195,34 @@ impl Packages {
 }
 
 impl Shelf {
+    /// The packages whose manifests name a point.
+    fn at(&self, point: &str) -> Arc<Found> {
+        if let Some(found) = self.by_point.read().unwrap_or_else(PoisonError::into_inner).get(point) {
+            return found.clone();
+        }
+        let found = Arc::new(self.those_that_say(|text| text.contains(point)));
+        let mut known = self.by_point.write().unwrap_or_else(PoisonError::into_inner);
+        known.insert(point.to_owned(), found.clone());
+        found
+    }
+
+    fn secrets(&self) -> Arc<BTreeSet<String>> {
+        let read = || {
+            let (packages, _) = self.those_that_say(|text| text.contains("secret"));
+            let all = packages.iter().flat_map(|p| &p.manifest.property);
+            Arc::new(all.filter(|p| p.secret).map(|p| p.name.clone()).collect())
+        };
+        self.secrets.get_or_init(read).clone()
+    }
+
     /// The packages whose manifests have such a text, and what could not be read.
-    fn those_that_say(&self, wanted: impl Fn(&str) -> bool) -> (Vec<Arc<Package>>, Vec<String>) {
+    fn those_that_say(&self, wanted: impl Fn(&str) -> bool) -> Found {
         let (mut packages, mut problems) = (Vec::new(), Vec::from_iter(self.unreadable.clone()));
         for entry in &self.entries {
             match &entry.text {
                 // An escape may write any name.
                 Ok(text) if !text.is_empty() && (wanted(text) || text.contains('\\')) => {
-                    match entry
-                        .package
-                        .get_or_init(|| Package::read(&self.dir.join(&entry.name), text).map(Arc::new))
-                    {
+                    match entry.package.get_or_init(|| Package::read(&entry.dir, text).map(Arc::new)) {
                         Ok(package) => packages.push(package.clone()),
                         Err(problem) => problems.push(problem.clone()),
                     }
@@ -218,19 +240,20 @@ impl Shelf {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Self::default(),
             Err(e) => {
                 let unreadable = Some(format!("read the hook packages in {}: {e}", dir.display()));
-                return Self { dir: dir.to_owned(), unreadable, ..Self::default() };
+                return Self { unreadable, ..Self::default() };
             }
         };
         let entries = names.into_iter().map(|name| Entry::read(dir, name)).collect::<Vec<_>>();
         let settled = now.is_some_and(FileState::is_settled)
             && entries.iter().all(|e| e.state.is_none_or(FileState::is_settled));
-        Self { dir: dir.to_owned(), state: now.filter(|_| settled), entries, unreadable: None }
+        Self { state: now.filter(|_| settled), entries, ..Self::default() }
     }
 }
 
 impl Entry {
     fn read(dir: &Path, name: OsString) -> Self {
-        let file = dir.join(&name).join(MANIFEST);
+        let dir = dir.join(name);
+        let file = dir.join(MANIFEST);
         let state = state_of(&file);
         let text = match std::fs::read_to_string(&file) {
             Ok(text) => Ok(text),
@@ -238,7 +261,7 @@ impl Entry {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(String::new()),
             Err(e) => Err(format!("read {}: {e}", file.display())),
         };
-        Self { name, state, text, package: OnceLock::new() }
+        Self { dir, file, state, text, package: OnceLock::new() }
     }
 }
 
