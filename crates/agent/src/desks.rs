@@ -58,6 +58,12 @@ impl Desks {
         desks.values().filter(|desk| desk.is_unsettled()).cloned().collect()
     }
 
+    /// The desks of VMs that other processes are at.
+    pub(crate) fn elsewhere(&self) -> Vec<Arc<Desk>> {
+        let desks = self.desks.lock().unwrap_or_else(PoisonError::into_inner);
+        desks.values().filter(|desk| desk.is_elsewhere()).cloned().collect()
+    }
+
     /// Forgets VMs that are down and that nobody works on.
     pub(crate) fn tidy(&self) {
         let mut desks = self.desks.lock().unwrap_or_else(PoisonError::into_inner);

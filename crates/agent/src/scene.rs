@@ -86,6 +86,10 @@ impl Driver {
         };
         let run_dir = &self.engine.settings().run_dir;
         let lock = take(run_dir, uuid, name)?;
+        if turn.is_none() {
+            // One that came since looks at the locks after it said so, and leaves to us what we had by then.
+            self.refuse_beside_an_agent()?;
+        }
         let mut hooks = None;
         if turn.is_none() {
             hooks = match VmLock::take(run_dir, &format!("{uuid}.hooks"), name) {

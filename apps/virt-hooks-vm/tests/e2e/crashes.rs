@@ -16,6 +16,9 @@ tests! {
     Agent what_happened_without_the_agent_is_told_once,
     Agent a_command_that_was_killed_is_cleaned_up_after_by_the_next,
     Agent vms_that_were_there_before_the_agent_are_adopted,
+    Agent an_agent_that_comes_while_a_command_works_does_not_tell_beside_it,
+    Agent a_vm_that_was_started_while_the_connection_was_lost_is_told,
+    Agent an_operation_may_be_the_first_thing_that_an_agent_hears,
     Agent a_killed_libvirt_loses_no_vm,
     Agent a_libvirt_killed_under_an_operation_is_found_out_about,
     Agent a_vm_that_vanished_without_libvirt_is_told_once,
@@ -225,6 +228,60 @@ fn vms_that_were_there_before_the_agent_are_adopted() -> Result {
     assert_eq!(bed.wait_for_count(UUID, 1), ["after_vm_destroy"], "and no start was told");
     agent.stop()?;
     assert_eq!(records(&bed), 0);
+    bed.finish()
+}
+
+fn an_agent_that_comes_while_a_command_works_does_not_tell_beside_it() -> Result {
+    let bed = Bed::with_daemon()?;
+    bed.count(&POINTS)?;
+    bed.hook("after_vm_start", "10_wait", &wait(&bed))?;
+    let mut starting = bed.begin(&["start", "--no-agent", "--xml", &bed.plain("own")?])?;
+    starting.wait_for(&bed, "ready")?;
+    let agent = bed.start_agent()?;
+    assert_eq!(bed.counted(UUID), POINTS[1..2]);
+    bed.file("go", "")?;
+    starting.wait()?.expect(0);
+    until("the agent takes it over", || records(&bed) == 1);
+    assert_eq!(bed.counted(UUID), POINTS[1..3]);
+    bed.connect()?.lookup("own")?.destroy()?;
+    assert_eq!(bed.wait_for_count(UUID, 3), [POINTS[1], POINTS[2], "after_vm_destroy"]);
+    agent.stop()?;
+    assert_eq!((bed.counted(UUID).len(), records(&bed)), (3, 0));
+    bed.finish()
+}
+
+fn a_vm_that_was_started_while_the_connection_was_lost_is_told() -> Result {
+    let mut bed = Bed::with_daemon()?;
+    bed.count(&POINTS)?;
+    let agent = bed.start_agent()?;
+    let pid = Pid::from_raw(i32::try_from(agent.pid())?).unwrap();
+    // It hears of the loss only when the VM runs.
+    kill_process(pid, Signal::STOP)?;
+    bed.kill_daemon()?;
+    bed.start_daemon()?;
+    let connection = bed.connect()?;
+    let vm = connection
+        .create_xml(&bed.xml("missed", GuestOptions::default()), virt_hooks_libvirt::CreateFlags::NONE)?;
+    kill_process(pid, Signal::CONT)?;
+    assert_eq!(bed.wait_for_count(UUID, 1), ["after_vm_start"]);
+    vm.destroy()?;
+    assert_eq!(bed.wait_for_count(UUID, 2), ["after_vm_start", "after_vm_destroy"]);
+    agent.stop()?;
+    assert_eq!((bed.counted(UUID).len(), records(&bed)), (2, 0));
+    drop((vm, connection));
+    bed.finish()
+}
+
+fn an_operation_may_be_the_first_thing_that_an_agent_hears() -> Result {
+    let bed = Bed::with_daemon()?;
+    bed.count(&POINTS)?;
+    let xml = bed.plain("first")?;
+    let agent = bed.begin_agent()?;
+    until("it listens", || bed.has_agent());
+    bed.vm(&["start", "--xml", &xml])?.expect(0);
+    bed.vm(&["destroy", "first"])?.expect(0);
+    agent.stop()?;
+    assert_eq!(bed.counted(UUID), [POINTS[1], POINTS[2], DESTROY[0], DESTROY[1]]);
     bed.finish()
 }
 
