@@ -380,14 +380,18 @@ mod tests {
         let (_dir, server) = server();
         let (_client, end) = UnixStream::pair().unwrap();
         let connected = Connected::new(&server, end);
-        assert_eq!((server.state().peers.len(), server.state().calls), (1, 0));
+        let held = || {
+            let state = server.state();
+            (state.peers.len(), state.calls)
+        };
+        assert_eq!(held(), (1, 0));
         let worker = thread::spawn(move || {
             let _working = Working::new(&connected);
             assert_eq!(connected.server.state().calls, 1);
             std::panic::resume_unwind(Box::new("on purpose"));
         });
         assert!(worker.join().is_err());
-        assert_eq!((server.state().peers.len(), server.state().calls), (0, 0));
+        assert_eq!(held(), (0, 0));
         assert!(server.stop(Duration::from_secs(600)));
     }
 
