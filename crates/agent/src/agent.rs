@@ -320,6 +320,8 @@ impl Agent {
         let connection = Connection::open(self.uri.as_deref()).map_err(Error::Unreachable)?;
         self.state().looking = true;
         let driver = Arc::new(self.driver_over(connection)?);
+        // What the look finds is fired over this connection.
+        self.state().driver = Some(driver.clone());
         self.present(driver.connection.uri(), false)?;
         // What runs before we listen was there; what comes after was begun while we began.
         let there: HashSet<String> = driver.running()?.into_iter().collect();
@@ -330,7 +332,6 @@ impl Agent {
         }
         {
             let mut state = self.state();
-            state.driver = Some(driver.clone());
             state.connected = true;
             state.looked = true;
         }
