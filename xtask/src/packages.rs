@@ -70,7 +70,6 @@ pub fn parcels(to: &Packaging<'_>, catalogue: &Catalogue) -> Result<Vec<Parcel>,
     let installation = Installation { destdir: &tree, prefix: Path::new("/usr"), bin_dirs: to.bin_dirs };
     install::base(&installation, catalogue)?;
     let items = tree_of(&tree)?;
-    let libraries = libraries(&items);
     let mut main = own(
         "virt-hooks",
         "Run hooks at the turning points of a virtual machine's life",
@@ -80,8 +79,9 @@ pub fn parcels(to: &Packaging<'_>, catalogue: &Catalogue) -> Result<Vec<Parcel>,
         items,
         to.time,
     );
-    main.rpm = depends(libraries.iter().map(|l| l.rpm.clone()).collect(), "libvirt-libs");
-    main.deb = depends(libraries.iter().map(|l| l.deb.clone()).collect(), "libvirt0");
+    let (rpm, deb) = libraries(&main.items);
+    main.rpm = depends(rpm, "libvirt-libs");
+    main.deb = depends(deb, "libvirt0");
     main.rpm.tidy();
     main.deb.tidy();
     let program =
@@ -92,7 +92,7 @@ pub fn parcels(to: &Packaging<'_>, catalogue: &Catalogue) -> Result<Vec<Parcel>,
     let terms = Path::new("/usr/share/doc").join(BUNDLED);
     let licence = root.join(LICENCE);
     let licence_text = fs::read(&licence).map_err(Error::file("read", &licence))?;
-    let bundled = own(
+    let mut bundled = own(
         BUNDLED,
         "Program of the hooks that come with virt-hooks",
         "All hooks that come with virt-hooks in one executable. The packages\n\
@@ -114,6 +114,7 @@ pub fn parcels(to: &Packaging<'_>, catalogue: &Catalogue) -> Result<Vec<Parcel>,
         ],
         to.time,
     );
+    (bundled.rpm.requires, bundled.deb.requires) = libraries(&bundled.items);
     parcels.extend([main, bundled, driver(to, catalogue)?]);
     Ok(parcels)
 }
@@ -129,7 +130,7 @@ fn driver(to: &Packaging<'_>, catalogue: &Catalogue) -> Result<Parcel, Error> {
     install::driver(&mut target, &program, catalogue, prefix)?;
     let terms = Path::new("share/doc").join(DRIVER).join(LICENCE);
     install::copy(&mut target, &crate::root().join(LICENCE), &terms.to_string_lossy(), 0o644)?;
-    Ok(own(
+    let mut driver = own(
         DRIVER,
         "Run hooks of virtual machines on a KubeVirt cluster",
         "The driver of virt-hooks for KubeVirt: it serves KubeVirt's hook sidecar\n\
@@ -137,7 +138,9 @@ fn driver(to: &Packaging<'_>, catalogue: &Catalogue) -> Result<Parcel, Error> {
          objects that deploy it to a cluster. One static executable.",
         tree_of(&tree)?,
         to.time,
-    ))
+    );
+    (driver.rpm.requires, driver.deb.requires) = libraries(&driver.items);
+    Ok(driver)
 }
 
 /// Links of a hook lead to an executable that has that hook: one of this version or later.
@@ -223,15 +226,10 @@ fn is_ours(dir: &Path) -> bool {
     dir.components().any(|c| ["virt-hooks", "vdsm", DRIVER].iter().any(|name| c.as_os_str() == *name))
 }
 
-/// A shared library that an executable loads, by each family's name.
-struct Library {
-    rpm: String,
-    deb: String,
-}
-
-/// The C library's newest version that is asked for, and the unwinder; both are named in the executables.
-fn libraries(items: &[Item]) -> Vec<Library> {
-    let mut found = Vec::new();
+/// The shared libraries that executables load, as rpm and as deb name them: the C library's newest version that is asked
+/// for, and the unwinder; both are named in the executables. A static executable names none.
+fn libraries(items: &[Item]) -> (Vec<String>, Vec<String>) {
+    let (mut rpm, mut deb) = (Vec::new(), Vec::new());
     let mut newest = None;
     let mut unwinder = false;
     for item in items {
@@ -249,15 +247,14 @@ fn libraries(items: &[Item]) -> Vec<Library> {
         }
     }
     if let Some(minor) = newest {
-        found.push(Library {
-            rpm: format!("libc.so.6(GLIBC_2.{minor})(64bit)"),
-            deb: format!("libc6 (>= 2.{minor})"),
-        });
+        rpm.push(format!("libc.so.6(GLIBC_2.{minor})(64bit)"));
+        deb.push(format!("libc6 (>= 2.{minor})"));
     }
     if unwinder {
-        found.push(Library { rpm: "libgcc_s.so.1()(64bit)".to_owned(), deb: "libgcc-s1".to_owned() });
+        rpm.push("libgcc_s.so.1()(64bit)".to_owned());
+        deb.push("libgcc-s1".to_owned());
     }
-    found
+    (rpm, deb)
 }
 
 fn has(content: &[u8], word: &[u8]) -> Option<usize> {
