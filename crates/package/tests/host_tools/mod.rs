@@ -69,7 +69,7 @@ pub(crate) fn root(dir: &Path) -> Result<PathBuf, Failed> {
     }
     for file in files {
         let place = root.join(file.strip_prefix("/")?);
-        fs::create_dir_all(place.parent().unwrap())?;
+        fs::create_dir_all(place.parent().ok_or("a file has a directory")?)?;
         fs::copy(&file, place)?;
     }
     Ok(root)
