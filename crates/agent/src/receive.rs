@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::life::{After, Found, Phase, Step};
 use crate::occasion::{About, Occasion, set_devices};
 use crate::pause::{Served, served};
-use crate::scene::Scene;
+use crate::scene::{Scene, stands_still};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -123,6 +123,11 @@ impl Driver {
                 Ok(served(&domain))
             }
             Err(error) => {
+                if matches!(error, Error::Lost { .. }) {
+                    // Who finds out cleans up, or fires what comes after an arrival.
+                    scene.leave();
+                    return Err(error);
+                }
                 occasion.cancel = None;
                 // Nobody can give a clean-up up.
                 occasion.fire_after(
@@ -185,10 +190,16 @@ impl Occasion<'_> {
                     match self.driver.found(&machine.vm.id) {
                         Ok((Found::Gone, _)) if given_up => break Err(self.interrupted()),
                         Ok((Found::Running, _)) => scene.step(Step::Found(Found::Running)),
-                        Ok((Found::Paused, _)) if given_up => scene.step(Step::Found(Found::Paused)),
-                        Err(_) if given_up && self.driver.runs(&machine.vm.id) == Some(false) => {
-                            break Err(self.interrupted());
+                        Ok((Found::Paused, _)) if given_up && self.came_paused(&machine.vm.id) => {
+                            scene.step(Step::Found(Found::Paused));
                         }
+                        Err(Error::Unreachable(source)) if given_up => match self.driver.runs(&machine.vm.id)
+                        {
+                            Some(false) => break Err(self.interrupted()),
+                            // The source waits for an answer, with the VM on hold there.
+                            None => break Err(self.lost_at_arrival(source)),
+                            Some(true) => {}
+                        },
                         _ => {}
                     }
                     if given_up {
@@ -199,6 +210,22 @@ impl Occasion<'_> {
         };
         self.watch.step_done();
         arrived
+    }
+
+    /// Whether a VM whose processors stand still is whole. Where its source was lost in the midst of the transfer
+    /// libvirt takes what there is of it away again.
+    fn came_paused(&self, uuid: &str) -> bool {
+        let state = self.driver.connection.lookup(uuid).and_then(|domain| domain.state());
+        state.is_ok_and(|state| stands_still(state.state) && !state.is_migrating() && !state.is_starting_up())
+    }
+
+    fn lost_at_arrival(&self, source: virt_hooks_libvirt::Error) -> Error {
+        Error::Lost {
+            operation: self.operation,
+            vm: self.vm_name(),
+            left: "nobody knows whether it came, so nothing was cleaned up",
+            source: Box::new(source),
+        }
     }
 }
 
