@@ -18,6 +18,7 @@ mod errors;
 mod inquiries;
 mod interrupts;
 mod launch_flags;
+mod libvirt_dies;
 mod libvirt_hook;
 mod life;
 mod load;
@@ -203,6 +204,7 @@ fn main() {
         refusals::TESTS,
         stored::TESTS,
         launch_flags::TESTS,
+        libvirt_dies::TESTS,
         libvirt_hook::TESTS,
         devices::TESTS,
         errors::TESTS,
