@@ -482,6 +482,11 @@ impl Running {
         Ok(Self(Some(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)))
     }
 
+    /// Begins to run a command; what it says goes to a file.
+    pub(crate) fn logging(command: &mut Command, log: fs::File) -> Result<Self> {
+        Ok(Self(Some(command.stdout(log.try_clone()?).stderr(log).spawn()?)))
+    }
+
     pub(crate) fn signal(&self, signal: Signal) -> Result {
         Ok(kill_process(Pid::from_child(self.0.as_ref().unwrap()), signal)?)
     }

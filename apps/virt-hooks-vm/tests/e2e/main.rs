@@ -31,6 +31,7 @@ mod properties;
 mod refusals;
 mod secrets;
 mod stored;
+mod systemd;
 mod through_the_agent;
 mod tickets;
 mod traces;
@@ -59,6 +60,8 @@ enum Needs {
     Agent,
     /// All that, and the `virt-hooks` command, which the agent's unit runs.
     AgentUnit,
+    /// All that, `virsh`, and a systemd that can be given a machine of its own.
+    Systemd,
     /// A libvirt daemon, and a program of Python for what a shell cannot do.
     AgentPython,
     /// All a daemon needs, and a QEMU with SPICE.
@@ -101,12 +104,17 @@ impl Needs {
             let line = format!("{} or setpriv is missing; install python3 and util-linux", agent::PYTHON);
             return Some(("python3".to_owned(), line));
         }
+        if self == Self::Systemd
+            && let Some(missing) = systemd::missing()
+        {
+            return Some(missing);
+        }
         let missing = match self {
             Self::Library => {
                 let error = Libvirt::load().err()?;
                 return Some(("libvirt.so.0".to_owned(), error.to_string()));
             }
-            Self::Command | Self::HookScript | Self::AgentUnit | Self::AgentAndScript
+            Self::Command | Self::HookScript | Self::AgentUnit | Self::AgentAndScript | Self::Systemd
                 if !bed::command().is_file() =>
             {
                 return Some((
@@ -114,7 +122,7 @@ impl Needs {
                     format!("{} is missing; `cargo build -p virt-hooks`", bed::command().display()),
                 ));
             }
-            Self::Agent | Self::AgentUnit | Self::AgentPython | Self::AgentAndScript
+            Self::Agent | Self::AgentUnit | Self::AgentPython | Self::AgentAndScript | Self::Systemd
                 if !bed::agent().is_file() =>
             {
                 return Some((
@@ -122,7 +130,7 @@ impl Needs {
                     format!("{} is missing; `cargo build -p virt-hooksd`", bed::agent().display()),
                 ));
             }
-            Self::Demo | Self::HookScript | Self::AgentAndScript if !has("virsh") => {
+            Self::Demo | Self::HookScript | Self::AgentAndScript | Self::Systemd if !has("virsh") => {
                 return Some(("virsh".to_owned(), "virsh is missing; install libvirt-clients".to_owned()));
             }
             Self::Qemu
@@ -138,6 +146,7 @@ impl Needs {
             | Self::Agent
             | Self::AgentUnit
             | Self::AgentAndScript
+            | Self::Systemd
             | Self::AgentPython => Daemon::requirements().err()?,
         };
         let first = missing.things.first().map(|thing| thing.what.replace(' ', "_")).unwrap_or_default();
@@ -178,6 +187,7 @@ fn main() {
         Needs::Agent,
         Needs::AgentUnit,
         Needs::AgentPython,
+        Needs::Systemd,
         Needs::DaemonSpice,
         Needs::Command,
         Needs::HookScript,
@@ -203,6 +213,7 @@ fn main() {
         vetoes::TESTS,
         refusals::TESTS,
         stored::TESTS,
+        systemd::TESTS,
         launch_flags::TESTS,
         libvirt_dies::TESTS,
         libvirt_hook::TESTS,
