@@ -42,12 +42,15 @@ const DESTROYED: [&str; 2] = ["before_vm_destroy", "after_vm_destroy"];
 
 const UNKNOWN: &str = "nobody knows whether it was done";
 
+/// A host, and its agent where it has one.
+type Place = (Bed, Option<Agent>);
+
 /// A host whose hooks count, with an agent or without.
-fn host(with_agent: bool) -> Result<(Bed, Option<Agent>)> {
+fn host(with_agent: bool) -> Result<Place> {
     counting(Bed::with_hook_script()?, with_agent)
 }
 
-fn counting(bed: Bed, with_agent: bool) -> Result<(Bed, Option<Agent>)> {
+fn counting(bed: Bed, with_agent: bool) -> Result<Place> {
     bed.count(&POINTS)?;
     let agent = with_agent.then(|| bed.start_agent()).transpose()?;
     Ok((bed, agent))
@@ -106,9 +109,9 @@ fn a_libvirt_killed_before_it_creates_a_vm() -> Result {
         let mut starting = bed.begin(&["start", "--xml", &xml])?;
         starting.wait_for(&bed, "ready")?;
         if orderly {
-            bed.stop_daemon()?
+            bed.stop_daemon()?;
         } else {
-            bed.kill_daemon()?
+            bed.kill_daemon()?;
         }
         if back {
             bed.start_daemon()?;
@@ -290,7 +293,7 @@ fn a_libvirt_killed_in_the_midst_of_a_save() -> Result {
 }
 
 /// A VM at its source, and a destination whose libvirt waits, in the midst of the migration, for its own hook script.
-fn migrating(with_agents: bool) -> Result<((Bed, Option<Agent>), (Bed, Option<Agent>), Running)> {
+fn migrating(with_agents: bool) -> Result<(Place, Place, Running)> {
     let (a, b) = (host(with_agents)?, host(with_agents)?);
     a.0.vm(&["start", "--xml", &custom(&a.0, "web")?])?.expect(0);
     executable(
@@ -325,7 +328,7 @@ fn assert_did_not_come(b: &Bed, with_agent: bool) -> Result {
 }
 
 /// The VM runs at its source, was told that it is to go, and goes the next time.
-fn goes_another_time(a: (Bed, Option<Agent>), b: (Bed, Option<Agent>)) -> Result {
+fn goes_another_time(a: Place, b: Place) -> Result {
     std::fs::remove_file(b.0.hook_scripts().join("qemu.d/90-wait"))?;
     until_back(&a.0);
     a.0.wait_for_state("web", "running");

@@ -62,6 +62,8 @@ enum Needs {
     AgentUnit,
     /// All that, `virsh`, and a systemd that can be given a machine of its own.
     Systemd,
+    /// A libvirt daemon, the agent, and `qemu-nbd`.
+    AgentImages,
     /// A libvirt daemon, and a program of Python for what a shell cannot do.
     AgentPython,
     /// All a daemon needs, and a QEMU with SPICE.
@@ -104,6 +106,9 @@ impl Needs {
             let line = format!("{} or setpriv is missing; install python3 and util-linux", agent::PYTHON);
             return Some(("python3".to_owned(), line));
         }
+        if self == Self::AgentImages && !has("qemu-nbd") {
+            return Some(("qemu-nbd".to_owned(), "qemu-nbd is missing; install qemu-utils".to_owned()));
+        }
         if self == Self::Systemd
             && let Some(missing) = systemd::missing()
         {
@@ -122,7 +127,12 @@ impl Needs {
                     format!("{} is missing; `cargo build -p virt-hooks`", bed::command().display()),
                 ));
             }
-            Self::Agent | Self::AgentUnit | Self::AgentPython | Self::AgentAndScript | Self::Systemd
+            Self::Agent
+            | Self::AgentUnit
+            | Self::AgentPython
+            | Self::AgentAndScript
+            | Self::AgentImages
+            | Self::Systemd
                 if !bed::agent().is_file() =>
             {
                 return Some((
@@ -146,6 +156,7 @@ impl Needs {
             | Self::Agent
             | Self::AgentUnit
             | Self::AgentAndScript
+            | Self::AgentImages
             | Self::Systemd
             | Self::AgentPython => Daemon::requirements().err()?,
         };
@@ -187,6 +198,7 @@ fn main() {
         Needs::Agent,
         Needs::AgentUnit,
         Needs::AgentPython,
+        Needs::AgentImages,
         Needs::Systemd,
         Needs::DaemonSpice,
         Needs::Command,
