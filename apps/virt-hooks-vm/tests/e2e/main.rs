@@ -27,6 +27,7 @@ mod migrating;
 mod nics;
 mod pausing;
 mod policies;
+mod progress;
 mod properties;
 mod refusals;
 mod secrets;
@@ -237,6 +238,7 @@ fn main() {
         secrets::TESTS,
         pausing::TESTS,
         policies::TESTS,
+        progress::TESTS,
         properties::TESTS,
         agent::TESTS,
         crashes::TESTS,

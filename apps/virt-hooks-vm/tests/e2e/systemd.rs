@@ -88,13 +88,13 @@ impl Machine {
     fn boot(bed: &Bed) -> Result<Self> {
         let group = cgroups().ok_or("cgroup2")?.join(format!("virt-hooks-test-{}", std::process::id()));
         fs::create_dir(&group)?;
-        let log = fs::File::create(bed.path("systemd.log"))?;
+        let log = bed.path("systemd.log");
         let enter = "echo $$ >\"$2/cgroup.procs\" && exec unshare --mount --pid --uts --ipc --cgroup --fork --kill-child \
                      sh -c \"$0\" sh \"$@\"";
         let mut command_line = Command::new("sh");
         command_line.args(["-c", enter, BOOT]).args([bed.root(), &group]);
         command_line.arg(command().parent().ok_or("a directory")?).arg(SYSTEMD);
-        let process = Running::logging(command_line.stdin(Stdio::null()), log)?;
+        let process = Running::saying(command_line.stdin(Stdio::null()), Path::new("/dev/null"), &log)?;
         let pid = bed.path("systemd.pid");
         until("systemd has a process id", || fs::read_to_string(&pid).is_ok_and(|p| p.ends_with('\n')));
         let init = Pid::from_raw(fs::read_to_string(pid)?.trim().parse()?).ok_or("a process")?;
