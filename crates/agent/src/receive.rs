@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use virt_hooks_contract::Report;
 use virt_hooks_engine::{Machine, Watch};
+use virt_hooks_libvirt::State;
 
 /// How many may come at once, where nobody says (VDSM's `max_incoming_migrations`).
 pub(crate) const INCOMING: u32 = 2;
@@ -189,9 +190,11 @@ impl Occasion<'_> {
                     let given_up = limit == REST || matches!(waited, Waited::Cancelled);
                     match self.driver.found(&machine.vm.id) {
                         Ok((Found::Gone, _)) if given_up => break Err(self.interrupted()),
-                        Ok((Found::Running, _)) => scene.step(Step::Found(Found::Running)),
-                        Ok((Found::Paused, _)) if given_up && self.came_paused(&machine.vm.id) => {
-                            scene.step(Step::Found(Found::Paused));
+                        Ok((found, _))
+                            if (found == Found::Running || found == Found::Paused && given_up)
+                                && self.is_whole(&machine.vm.id) =>
+                        {
+                            scene.step(Step::Found(found));
                         }
                         Err(Error::Unreachable(source)) if given_up => match self.driver.runs(&machine.vm.id)
                         {
@@ -212,11 +215,14 @@ impl Occasion<'_> {
         arrived
     }
 
-    /// Whether a VM whose processors stand still is whole. Where its source was lost in the midst of the transfer
-    /// libvirt takes what there is of it away again.
-    fn came_paused(&self, uuid: &str) -> bool {
+    /// Whether all of a VM is here. Where its source was lost in the midst of the transfer libvirt takes away again what
+    /// there is of it.
+    fn is_whole(&self, uuid: &str) -> bool {
         let state = self.driver.connection.lookup(uuid).and_then(|domain| domain.state());
-        state.is_ok_and(|state| stands_still(state.state) && !state.is_migrating() && !state.is_starting_up())
+        state.is_ok_and(|now| match now.state {
+            State::Running | State::Blocked => true,
+            state => stands_still(state) && !now.is_migrating() && !now.is_starting_up(),
+        })
     }
 
     fn lost_at_arrival(&self, source: virt_hooks_libvirt::Error) -> Error {

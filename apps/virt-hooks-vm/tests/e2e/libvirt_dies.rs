@@ -322,7 +322,8 @@ fn assert_did_not_come(b: &Bed, with_agent: bool) -> Result {
     let told = b.wait_for_count(UUID, count);
     assert_eq!(told[0], "before_vm_migrate_destination");
     if with_agent {
-        assert_eq!(told[1..], DESTROYED);
+        let all = std::fs::read_to_string(b.path("counted"))?;
+        assert_eq!(told[1..], DESTROYED, "{all}");
     }
     Ok(())
 }
@@ -345,9 +346,13 @@ fn goes_another_time(a: Place, b: Place) -> Result {
 }
 
 fn a_source_killed_in_the_midst_of_a_migration() -> Result {
-    for with_agents in [false, true] {
+    for (with_agents, orderly) in [(false, false), (true, false), (true, true)] {
         let (mut a, b, going) = migrating(with_agents)?;
-        a.0.kill_daemon()?;
+        if orderly {
+            a.0.stop_daemon()?;
+        } else {
+            a.0.kill_daemon()?;
+        }
         b.0.file("go", "")?;
         assert_said_lost(&a.0, going, "migrate VM web", UNKNOWN)?;
         assert_did_not_come(&b.0, with_agents)?;
