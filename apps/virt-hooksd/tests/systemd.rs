@@ -96,7 +96,7 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
-fn call(stream: &mut UnixStream, method: &str, parameters: Value) -> Value {
+fn call(stream: &mut UnixStream, method: &str, parameters: &Value) -> Value {
     let call = json!({"method": format!("io.virthooks.Agent.{method}"), "parameters": parameters});
     stream.write_all(format!("{call}\0").as_bytes()).unwrap();
     let mut answer = Vec::new();
@@ -141,14 +141,14 @@ fn a_call_may_be_what_starts_the_agent() {
         "<domain type='test'><name>first</name><uuid>{uuid}</uuid><memory>1024</memory>\
          <os><type>hvm</type></os></domain>"
     );
-    let started = call(&mut stream, "Start", json!({"xml": xml}));
+    let started = call(&mut stream, "Start", &json!({"xml": xml}));
     assert_eq!(
         (&started["error"], &started["parameters"]["name"]),
         (&Value::Null, &json!("first")),
         "{started}"
     );
     assert_eq!(fs::read_to_string(&fired).unwrap(), "after_vm_start\n");
-    let listed = call(&mut stream, "List", json!({}));
+    let listed = call(&mut stream, "List", &json!({}));
     assert!(listed.to_string().contains(uuid), "{listed}");
     // The agent took the place of the tool, under the same number.
     let pid = rustix::process::Pid::from_child(&running.0);

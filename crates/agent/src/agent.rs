@@ -406,11 +406,10 @@ impl Agent {
             let was_there = there.contains(&&uuid) && (first || desk.phase() != Phase::Down);
             let before = match driver.handover(&uuid).teller(&machine.life()) {
                 Some(Teller::Script) => Phase::Down,
-                Some(Teller::Agent) => Phase::Starting,
                 // Somebody's VM: from now on it is ours to look after.
                 None if was_there => Phase::Down,
-                // It was started while nobody listened.
-                None => Phase::Starting,
+                // It was left to an agent, or started while nobody listened.
+                Some(Teller::Agent) | None => Phase::Starting,
             };
             let mut life = Life::resumed(driver.connection.uri(), before);
             let afters = life.step(Step::Found(found));
