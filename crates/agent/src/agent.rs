@@ -456,8 +456,7 @@ impl Agent {
             (After::Hibernate, _) => Phase::Saving,
             (After::MigrateSource, _) => Phase::MigratingOut,
             (After::Destroy { .. }, _) => Phase::Down,
-            (After::Cont, _) => Phase::Up,
-            (_, Phase::Down | Phase::GoingDown | Phase::Starting) => Phase::Up,
+            (After::Cont, _) | (_, Phase::Down | Phase::GoingDown | Phase::Starting) => Phase::Up,
             (_, phase) => phase,
         };
         match after {
