@@ -34,7 +34,7 @@ use crate::driver::Driver;
 use crate::error::Error;
 use crate::life::{After, Life, Phase, Step};
 use crate::occasion::Occasion;
-use crate::record::Record;
+use crate::record::{OBSERVE, Record};
 use crate::scene::Noting;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -278,6 +278,7 @@ impl Agent {
             match events.recv_timeout(SLICE) {
                 Ok(Event::Lifecycle(event)) => {
                     if let Lifecycle::Stopped(reason) = event.lifecycle {
+                        driver.removals.forget(&event.uuid);
                         note_end(desks, &event.uuid, reason);
                     }
                     desks.of(&event.uuid).event(event.lifecycle);
@@ -357,6 +358,7 @@ impl Agent {
     /// again changes nothing.
     fn look(self: &Arc<Self>, driver: &Arc<Driver>, there: &HashSet<String>) -> Result<(), Error> {
         let Some(desks) = &driver.desks else { return Ok(()) };
+        desks.reconnected();
         // A daemon that was just started takes up running VMs in the background.
         let there: Vec<&String> = there.iter().collect();
         let cpus = thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -449,7 +451,8 @@ impl Agent {
         let (agent, driver, desk) = (self.clone(), driver.clone(), desk.clone());
         self.in_background(move || {
             operation.wait();
-            turns.iter().for_each(Due::wait);
+            // One after the other they would wait for each other: the first one's turn ends with the last one's.
+            turns.iter().take(1).for_each(Due::wait);
             // Hooks may know by now: from a look before this one, over a connection that did not last, or from what
             // was told of the VM since.
             let record = match driver.records.load(&record.uuid) {
@@ -581,8 +584,7 @@ impl Agent {
             After::MigrateSource => Phase::MigratingOut,
             _ => before,
         };
-        let notes =
-            driver.records.begin((&machine.vm.id, machine.name()), "observe", before, machine.xml())?;
+        let notes = driver.records.begin((&machine.vm.id, machine.name()), OBSERVE, before, machine.xml())?;
         if starts {
             // The record says from here on what is to tell.
             handover.clear();
@@ -592,25 +594,28 @@ impl Agent {
         let mut noting = Noting::new(&mut watch, notes.clone());
         let mut occasion = Occasion::afterwards(
             driver,
-            ("look after VM", reason(due.after)),
+            ("look after VM", due.after.reason()),
             machine.vm.clone(),
             &mut reports,
             &mut noting,
         );
         occasion.fire_after(due.after, &machine, None);
-        let after = match due.after {
-            After::Pause(_) => Phase::Paused,
+        let after = match (due.after, desk.phase()) {
+            // Part of what an operation is at, which has noted how far it is.
+            (After::Pause(_) | After::Cont, phase @ (Phase::Saving | Phase::MigratingOut)) => phase,
+            (After::Pause(_), _) => Phase::Paused,
             // The destroy points follow.
-            After::Hibernate => Phase::Saving,
-            After::MigrateSource => Phase::MigratingOut,
-            After::Destroy { .. } => Phase::Down,
-            After::Cont => Phase::Up,
-            _ => match desk.phase() {
-                Phase::Down | Phase::GoingDown | Phase::Starting => Phase::Up,
-                phase => phase,
-            },
+            (After::Hibernate, _) => Phase::Saving,
+            (After::MigrateSource, _) => Phase::MigratingOut,
+            (After::Destroy { .. }, _) => Phase::Down,
+            (After::Cont, _) | (_, Phase::Down | Phase::GoingDown | Phase::Starting) => Phase::Up,
+            (_, phase) => phase,
         };
-        notes.end(after, true);
+        match after {
+            // Until those have run: who comes after a crash must not repeat what ran.
+            Phase::Saving | Phase::MigratingOut if gone => notes.phase(after, None),
+            _ => notes.end(after, true),
+        }
         self.chronicler.fired(&reports);
         Ok(())
     }
@@ -660,18 +665,6 @@ fn for_each<T: Sync>(items: &[T], at_once: usize, work: impl Fn(&T) + Sync) {
         }
         take_turns();
     });
-}
-
-/// Why an event by others was fired, for its hooks.
-fn reason(after: After) -> &'static str {
-    match after {
-        After::Start => "started-by-others",
-        After::Dehibernate { .. } => "restored-by-others",
-        After::Cont => "cont",
-        After::Pause(reason) | After::Destroy { reason, .. } => reason,
-        After::Hibernate => "hibernate",
-        After::MigrateSource | After::MigrateDestination => "migrate",
-    }
 }
 
 fn note_end(desks: &Desks, uuid: &str, reason: StopReason) {

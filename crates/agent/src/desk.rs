@@ -327,15 +327,26 @@ impl Attendance {
                         return Waited::Due(due);
                     }
                 }
-                Some(events) => match events.recv_timeout(slice) {
-                    Ok(Event::Lifecycle(event)) if event.uuid == self.desk.uuid => {
-                        self.desk.event(event.lifecycle);
-                    }
-                    Ok(Event::Closed(_)) | Err(mpsc::RecvTimeoutError::Disconnected) => return Waited::Lost,
-                    Ok(_) | Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Some(events) => match self.pass_on(events, slice) {
+                    Err(mpsc::RecvTimeoutError::Disconnected) => return Waited::Lost,
+                    Ok(()) | Err(mpsc::RecvTimeoutError::Timeout) => {}
                 },
             }
         }
+    }
+
+    /// Where no agent does: takes what libvirt tells next, within `limit`; says whether there was something.
+    pub(crate) fn hear(&self, limit: Duration) -> bool {
+        self.events.as_ref().is_some_and(|events| self.pass_on(events, limit).is_ok())
+    }
+
+    fn pass_on(&self, events: &Subscription, limit: Duration) -> Result<(), mpsc::RecvTimeoutError> {
+        match events.recv_timeout(limit)? {
+            Event::Lifecycle(event) if event.uuid == self.desk.uuid => self.desk.event(event.lifecycle),
+            Event::Closed(_) => return Err(mpsc::RecvTimeoutError::Disconnected),
+            _ => {}
+        }
+        Ok(())
     }
 }
 

@@ -120,7 +120,7 @@ impl Driver {
                 scene.note(Phase::MigratingIn, Some(&live));
                 occasion.vm = live.vm.clone();
                 scene.fire(due, &mut occasion, &live);
-                scene.end();
+                scene.end(&mut occasion, &machine);
                 Ok(served(&domain))
             }
             Err(error) => {
@@ -137,7 +137,7 @@ impl Driver {
                     None,
                 );
                 scene.step(Step::ReceiveFailed);
-                scene.end();
+                scene.end(&mut occasion, &machine);
                 Err(error)
             }
         }

@@ -95,8 +95,8 @@ impl Driver {
         match done {
             Ok(domain) => {
                 scene.over();
-                occasion.restored(request, &domain, &machine, &scene);
-                scene.end();
+                occasion.restored(request, &domain, &machine, &mut scene);
+                scene.end(&mut occasion, &machine);
                 Ok(Served { name: domain.name().to_owned(), uuid: domain.uuid().to_owned() })
             }
             Err(error) => {
@@ -106,7 +106,7 @@ impl Driver {
                 }
                 occasion.cancel = None;
                 occasion.undo(&machine, &scene);
-                scene.end();
+                scene.end(&mut occasion, &machine);
                 Err(error)
             }
         }
@@ -148,7 +148,7 @@ impl Occasion<'_> {
         request: &RestoreRequest<'_>,
         domain: &Domain,
         machine: &Machine,
-        scene: &Scene<'_>,
+        scene: &mut Scene<'_>,
     ) {
         self.cancel = None;
         if let Some(due) = scene.wait(self, "was continued", "after_vm_cont") {

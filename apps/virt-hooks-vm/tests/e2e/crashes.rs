@@ -13,6 +13,10 @@ tests! {
     Agent an_agent_killed_among_after_hooks_runs_the_others_when_it_is_back,
     Agent an_agent_killed_in_a_pause_tells_of_it_when_it_is_back,
     Agent an_agent_killed_in_a_destroy_ends_it_once,
+    Agent an_agent_killed_after_a_save_repeats_nothing,
+    Agent a_command_killed_after_a_save_repeats_nothing,
+    AgentAndScript an_agent_killed_after_a_migration_repeats_nothing,
+    Daemon what_ends_a_vm_beside_an_operation_is_told_at_its_end,
     Agent what_happened_without_the_agent_is_told_once,
     Agent a_command_that_was_killed_is_cleaned_up_after_by_the_next,
     Agent vms_that_were_there_before_the_agent_are_adopted,
@@ -154,6 +158,135 @@ fn an_agent_killed_in_a_destroy_ends_it_once() -> Result {
     agent.stop()?;
     assert_eq!(bed.counted(UUID).len(), 4);
     bed.tidy_payloads()?;
+    bed.finish()
+}
+
+const SAVED: [&str; 3] = ["after_vm_hibernate", "before_vm_destroy", "after_vm_destroy"];
+
+/// Each kill comes when the point's first hook ran and its second one runs.
+fn an_agent_killed_after_a_save_repeats_nothing() -> Result {
+    for point in SAVED {
+        for by_others in [false, true] {
+            let bed = Bed::with_daemon()?;
+            let agent = bed.start_agent()?;
+            bed.vm(&["start", "--xml", &bed.plain("kept")?])?.expect(0);
+            bed.count(&SAVED)?;
+            bed.hook(point, "95_wait", &wait(&bed))?;
+            let file = bed.path("kept.save");
+            let saving = if by_others {
+                bed.connect()?.lookup("kept")?.save(&file, virt_hooks_libvirt::SaveFlags::NONE)?;
+                bed.wait_for("ready");
+                None
+            } else {
+                let mut saving = bed.begin(&["hibernate", "kept", file.to_str().unwrap()])?;
+                saving.wait_for(&bed, "ready")?;
+                Some(saving)
+            };
+            agent.kill()?;
+            if let Some(saving) = saving {
+                saving.wait()?.expect(3);
+            }
+            bed.file("go", "")?;
+            let agent = bed.start_agent()?;
+            until("the record goes", || records(&bed) == 0);
+            agent.stop()?;
+            assert_eq!(bed.counted(UUID), SAVED, "killed at {point}, by others: {by_others}");
+            bed.tidy_payloads()?;
+            bed.finish()?;
+        }
+    }
+    Ok(())
+}
+
+fn a_command_killed_after_a_save_repeats_nothing() -> Result {
+    for point in SAVED {
+        let bed = Bed::with_daemon()?;
+        let xml = bed.plain("kept")?;
+        bed.vm(&["start", "--xml", &xml])?.expect(0);
+        bed.count(&SAVED)?;
+        bed.hook(point, "95_wait", &wait(&bed))?;
+        let mut saving = bed.begin(&["hibernate", "kept", bed.path("kept.save").to_str().unwrap()])?;
+        saving.wait_for(&bed, "ready")?;
+        saving.signal(Signal::KILL)?;
+        assert_eq!(saving.ended_by()?, Some(Signal::KILL.as_raw()));
+        bed.file("go", "")?;
+        bed.vm(&["start", "--xml", &xml])?.expect(0);
+        assert_eq!(bed.counted(UUID), SAVED, "killed at {point}");
+        bed.vm(&["destroy", "kept"])?.expect(0);
+        assert_eq!(records(&bed), 0);
+        bed.tidy_payloads()?;
+        bed.finish()?;
+    }
+    Ok(())
+}
+
+fn an_agent_killed_after_a_migration_repeats_nothing() -> Result {
+    const MOVED: [&str; 3] = ["after_vm_migrate_source", "before_vm_destroy", "after_vm_destroy"];
+    for (point, by_others) in [(MOVED[1], true), (MOVED[0], true), (MOVED[1], false)] {
+        let (a, b) = (Bed::with_daemon()?, Bed::with_daemon()?);
+        let agent = a.start_agent()?;
+        a.vm(&["start", "--xml", &a.plain("moved")?])?.expect(0);
+        a.count(&MOVED)?;
+        a.hook(point, "95_wait", &wait(&a))?;
+        let memory = format!("unix://{}", b.path("m.sock").display());
+        let moving = if by_others {
+            let way = ["migrate", "--live", "--p2p", "moved", b.uri(), "--migrateuri", &memory];
+            a.virsh(&way)?.expect(0);
+            a.wait_for("ready");
+            None
+        } else {
+            let mut moving = a.begin(&["migrate", "moved", "--to", b.uri(), "--migrate-uri", &memory])?;
+            moving.wait_for(&a, "ready")?;
+            Some(moving)
+        };
+        agent.kill()?;
+        if let Some(moving) = moving {
+            moving.wait()?.expect(3);
+        }
+        a.file("go", "")?;
+        let agent = a.start_agent()?;
+        until("the record goes", || records(&a) == 0);
+        agent.stop()?;
+        assert_eq!(a.counted(UUID), MOVED, "killed at {point}, by others: {by_others}");
+        b.virsh(&["destroy", "moved"])?.expect(0);
+        a.tidy_payloads()?;
+        a.finish()?;
+        b.finish()?;
+    }
+    Ok(())
+}
+
+fn what_ends_a_vm_beside_an_operation_is_told_at_its_end() -> Result {
+    let bed = Bed::with_daemon()?;
+    let connection = bed.connect()?;
+    bed.count(&POINTS)?;
+    let xml = bed.file("ended.xml", &bed.xml("ended", with_nic()))?;
+    let file = bed.path("ended.save");
+    let end = ["after_vm_destroy", "after_device_destroy"];
+    for (arguments, point, told) in [
+        (&["pause", "ended"][..], "before_vm_pause", &["before_vm_pause"][..]),
+        (
+            &["hibernate", "ended", file.to_str().unwrap()],
+            "before_vm_hibernate",
+            &["before_vm_pause", "after_vm_pause"],
+        ),
+    ] {
+        bed.vm(&["start", "--xml", &xml])?.expect(0);
+        let before = bed.counted(UUID).len();
+        bed.hook(point, "95_wait", &wait(&bed))?;
+        let mut working = bed.begin(arguments)?;
+        working.wait_for(&bed, "ready")?;
+        connection.lookup(UUID)?.destroy()?;
+        bed.file("go", "")?;
+        let done = working.wait()?;
+        assert!(!done.succeeded(), "{done:?}");
+        assert_eq!(bed.counted(UUID)[before..], [told, &end].concat(), "{done:?}");
+        for name in ["ready", "go"] {
+            std::fs::remove_file(bed.path(name))?;
+        }
+        std::fs::remove_file(bed.path("hooks").join(point).join("95_wait"))?;
+    }
+    drop(connection);
     bed.finish()
 }
 
