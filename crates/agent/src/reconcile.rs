@@ -8,10 +8,8 @@ use crate::occasion::Occasion;
 use crate::record::Record;
 use crate::restore::{RESTORE, RESTORE_SNAPSHOT};
 use crate::scene::Noting;
-use std::path::Path;
 use virt_hooks_contract::Report;
-use virt_hooks_engine::Machine;
-use virt_hooks_engine::Watch;
+use virt_hooks_engine::{LaunchFlags, Machine, Watch};
 use virt_hooks_libvirt::{ErrorKind, StateInfo, XmlFlags};
 
 /// What a VM's record and libvirt say together.
@@ -60,7 +58,7 @@ impl Driver {
         reports: &mut Vec<Report>,
     ) -> Result<(), Error> {
         let Assessed { life, afters, machine } = assessed;
-        remove_flags(&self.launch_flags_dir, &record.uuid);
+        LaunchFlags::remove_left(&self.launch_flags_dir, &record.uuid);
         if !afters.is_empty() {
             let vm = (record.uuid.as_str(), record.name.as_str());
             let notes = self.records.begin(vm, "reconcile", record.phase, machine.xml())?;
@@ -115,11 +113,4 @@ impl Driver {
             Err(e) => Err(Error::Unreachable(e)),
         }
     }
-}
-
-/// The launch flags of a start that was broken off; the directory may be VDSM's, and goes only if empty.
-fn remove_flags(root: &Path, uuid: &str) {
-    let dir = root.join(uuid);
-    let _ = std::fs::remove_file(dir.join("launchflags"));
-    let _ = std::fs::remove_dir(dir);
 }

@@ -116,7 +116,10 @@ impl Driver {
                 && let Some(record) = self.records.load(uuid)
             {
                 let assessed = self.assess(&record)?;
-                self.catch_up(&record, assessed, watch, reports)?;
+                // While libvirt did not answer, its hook script may have told of the end.
+                if self.records.load(uuid).is_some() {
+                    self.catch_up(&record, assessed, watch, reports)?;
+                }
             }
             desk.reset(Life::resumed(self.connection.uri(), self.phase_in_libvirt(uuid)?));
         }
@@ -146,7 +149,8 @@ pub(crate) fn stands_still(state: State) -> bool {
     matches!(state, State::Paused | State::PmSuspended | State::Crashed)
 }
 
-fn wait_for_turn(
+/// Waits for a turn, and says so. Whoever gives up meanwhile is told that the VM is busy.
+pub(crate) fn wait_for_turn(
     turn: &Turn,
     name: &str,
     cancel: Option<BorrowedFd<'_>>,

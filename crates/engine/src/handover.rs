@@ -10,9 +10,11 @@
 //!   the same, takes the VM over in silence.
 //!
 //! A note is good for one life of a VM: it names libvirt's id of that. The end goes the same way by the agent's record
-//! of the VM, which the script removes where it tells of the end itself: no record, nothing left to tell.
+//! of the VM, which the script removes where it tells of the end itself: no record, nothing left to tell. Where a
+//! driver was broken off while it brought the VM, the script tells of all that the driver would have told.
 
 use crate::payload::make_run_dir;
+use serde_json::Value;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -79,6 +81,17 @@ impl Handover {
         teller.filter(|_| of == life)
     }
 
+    /// Why the VM ends, where a driver that was to bring it is gone: hooks know that it was to come, and not that it
+    /// was there.
+    pub fn broken_off(&self) -> Option<&'static str> {
+        let record: Value = serde_json::from_slice(&fs::read(&self.record).ok()?).ok()?;
+        match record.get("phase")?.as_str()? {
+            "starting" => Some("start-failed"),
+            "migrating-in" => Some("migrate-failed"),
+            _ => None,
+        }
+    }
+
     /// The VM is taken over, or its life is over.
     pub fn clear(&self) {
         // One that stays is about a life that is over.
@@ -109,6 +122,20 @@ mod tests {
         handover.clear();
         assert_eq!(handover.teller("2"), None);
         assert_eq!(fs::read_dir(run.join("vm")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_driver_that_was_broken_off_left_word_of_what_it_was_at() {
+        let dir = tempfile::tempdir().unwrap();
+        let handover = Handover::of(dir.path(), dir.path(), "u");
+        assert_eq!(handover.broken_off(), None);
+        fs::create_dir(dir.path().join("vms")).unwrap();
+        for (phase, reason) in
+            [("starting", Some("start-failed")), ("migrating-in", Some("migrate-failed")), ("up", None)]
+        {
+            fs::write(record_path(dir.path(), "u"), format!("{{\"phase\":\"{phase}\"}}")).unwrap();
+            assert_eq!(handover.broken_off(), reason, "{phase}");
+        }
     }
 
     #[test]

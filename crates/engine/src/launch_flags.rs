@@ -62,6 +62,13 @@ pub struct LaunchFlags {
 }
 
 impl LaunchFlags {
+    /// Removes what a start that was broken off left of a VM; the directory may be VDSM's, and goes only if empty.
+    pub fn remove_left(root: &Path, id: &str) {
+        let dir = root.join(id);
+        let _ = fs::remove_file(dir.join(FILE));
+        let _ = fs::remove_dir(dir);
+    }
+
     /// Writes `own` flags to `<root>/<vm id>/launchflags`, for the user that hooks run as.
     ///
     /// # Errors

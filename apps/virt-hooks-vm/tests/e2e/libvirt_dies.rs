@@ -183,7 +183,7 @@ fn a_libvirt_killed_while_it_creates_a_vm() -> Result {
 /// that hooks know the same is ours.
 fn a_libvirt_killed_as_soon_as_there_is_a_qemu() -> Result {
     for with_agent in [false, true] {
-        let (mut bed, agent) = counting(Bed::with_daemon()?, with_agent)?;
+        let (mut bed, agent) = host(with_agent)?;
         let xml = bed.plain("born")?;
         let starting = bed.begin(&["start", "--xml", &xml])?;
         until("there is a QEMU", || bed.process("born").is_some());

@@ -18,8 +18,8 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 use virt_hooks_contract::{Failure, Report, Verdict, env, exit};
 use virt_hooks_engine::{
-    CustomDevice, CustomProperties, Document, Engine, Event, Handover, Host, HostError, Machine, Outcome,
-    Settings, Teller, Trouble, Unheeded, Vm, VmLock, agent_watching,
+    CustomDevice, CustomProperties, Document, Engine, Event, Handover, Host, HostError, LaunchFlags, Machine,
+    Outcome, Settings, Teller, Trouble, Unheeded, Vm, VmLock, agent_watching,
 };
 use virt_hooks_journal::Journal;
 
@@ -230,7 +230,7 @@ impl Answering<'_> {
             Some(Kind::Start | Kind::Refused(_)) | None => {
                 self.reason = "start".to_owned();
                 self.fire("after_vm_start", machine.xml(), None);
-                self.fire_after_devices("after_device_create", machine);
+                self.fire_set_devices("after_device_create", machine);
             }
         }
     }
@@ -272,12 +272,23 @@ impl Answering<'_> {
             handover.clear();
             return;
         }
+        let broken_off = handover.broken_off();
         handover.ended();
-        self.reason = if failed { "start-failed".to_owned() } else { self.call.stop_reason() };
+        self.reason = match broken_off {
+            Some(reason) => reason.to_owned(),
+            None if failed => "start-failed".to_owned(),
+            None => self.call.stop_reason(),
+        };
+        if broken_off.is_some() {
+            LaunchFlags::remove_left(&self.host.launch_flags_dir, &machine.vm.id);
+            // What its driver would have told at its clean-up.
+            self.fire_set_devices("before_device_destroy", machine);
+            self.fire("before_vm_destroy", machine.xml(), None);
+        }
         match self.reason.as_str() {
             "migrated" => {
                 self.fire("after_vm_migrate_source", machine.xml(), None);
-                self.fire_after_devices("after_device_migrate_source", machine);
+                self.fire_set_devices("after_device_migrate_source", machine);
             }
             "saved" => {
                 self.fire("after_vm_hibernate", machine.xml(), None);
@@ -286,7 +297,7 @@ impl Answering<'_> {
         }
         // As under VDSM also where the VM goes on elsewhere or later (C34): the reason says so.
         self.fire("after_vm_destroy", machine.xml(), None);
-        self.fire_after_devices("after_device_destroy", machine);
+        self.fire_set_devices("after_device_destroy", machine);
     }
 
     /// A point about each device with custom properties, with those that are empty where VDSM fires it for them too.
@@ -317,7 +328,7 @@ impl Answering<'_> {
         Ok(any)
     }
 
-    fn fire_after_devices(&mut self, point: &str, machine: &Machine) {
+    fn fire_set_devices(&mut self, point: &str, machine: &Machine) {
         for device in machine.custom_devices().into_iter().filter(|d| !d.properties().is_empty()) {
             self.fire_device(point, machine, &device);
         }
