@@ -45,6 +45,8 @@ pub(crate) struct Desk {
     afters: Arc<Lane>,
     /// Operations, in the order they were asked for.
     pub(crate) operations: Arc<Lane>,
+    /// Unplugs, which wait for the guest outside of that order.
+    pub(crate) unplugs: Arc<Lane>,
     observer: Option<Observer>,
 }
 
@@ -79,6 +81,7 @@ impl Desk {
             }),
             afters: Arc::default(),
             operations: Arc::default(),
+            unplugs: Arc::default(),
             observer,
         })
     }

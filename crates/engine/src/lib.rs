@@ -62,7 +62,7 @@ pub use event::{Check, CustomProperties, Document, Event, PropertyValue, Vm, is_
 pub use handover::{Handover, Teller, record_path};
 pub use host::{Host, HostError, Layers, Overrides};
 pub use launch_flags::{FlagsError, LaunchFlags};
-pub use lock::{LockError, VmLock, sweep_locks, taken_locks};
+pub use lock::{LockError, VmLock, sweep_locks, taken_locks, unplug_lock};
 pub use machine::{CustomDevice, Machine, MachineError};
 pub use observer::{Observer, Silent};
 pub use order::find_cycle;

@@ -30,6 +30,14 @@ const BESIDE: &[u8] = b"beside";
 /// The end of the name of a lock that is held until the hooks of an operation ended.
 const HOOKS: &str = ".hooks";
 
+/// The end of the name of a lock that keeps out unplugs only.
+const UNPLUG: &str = ".unplug";
+
+/// What to give [`VmLock::take`] to keep others from unplugging from a VM, and from nothing else.
+pub fn unplug_lock(uuid: &str) -> String {
+    format!("{uuid}{UNPLUG}")
+}
+
 /// Held as long as an operation of a driver lasts; the kernel frees it when the process dies.
 #[derive(Debug)]
 pub struct VmLock {
@@ -136,6 +144,9 @@ pub fn taken_locks(run_dir: &Path) -> BTreeSet<String> {
     let Ok(entries) = fs::read_dir(run_dir.join("vm")) else { return BTreeSet::new() };
     let taken = |entry: fs::DirEntry| {
         let uuid = entry.file_name().to_str()?.strip_suffix(".lock")?.to_owned();
+        if uuid.ends_with(UNPLUG) {
+            return None;
+        }
         // Given back when the file is closed.
         let file = File::open(entry.path()).ok()?;
         let is_taken = matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
@@ -171,6 +182,7 @@ mod tests {
         let held = VmLock::take(dir.path(), "a", "web").unwrap();
         let _beside = VmLock::take_beside(dir.path(), "b", "web").unwrap();
         let hooks = VmLock::take(dir.path(), "a.hooks", "web").unwrap();
+        let _unplug = VmLock::take(dir.path(), &unplug_lock("c"), "web").unwrap();
         fs::write(dir.path().join("vm/dead.lock"), "").unwrap();
         let taken = || taken_locks(dir.path()).into_iter().collect::<Vec<_>>();
         assert_eq!(taken(), ["a", "b"]);

@@ -59,11 +59,6 @@ impl<'d> Live<'d> {
         (self.domain, self.place)
     }
 
-    /// Whether the VM runs without the device.
-    pub(super) fn device_is_gone(&self, kind: &str, name: &str) -> bool {
-        read(&self.domain).is_ok_and(|now| lacks(&now, kind, name))
-    }
-
     /// The one device of a kind with this alias, MAC address or target.
     pub(super) fn device(&self, kind: &'static str, which: &str) -> Result<CustomDevice, Error> {
         let doc = self.machine.doc();

@@ -10,11 +10,13 @@
 //!   Disks, memory and processors have none, and nothing is prepared for them that would have to be released (C18).
 //! * Custom properties of a device that comes with a request are kept in the VM's live metadata until the device
 //!   goes, so that later events about it find them (C03).
-//! * An unplug is over when libvirt says that the device is gone, never before: most guests must consent.
+//! * An unplug is over when libvirt says that the device is gone, never before: most guests must consent. Other
+//!   operations on the VM do not wait for the guest.
 //!
 //! VDSM has no hook points for memory that is unplugged, host devices, leases, a medium that is changed or a snapshot,
 //! so there are no verbs for these here either (C33).
 
+mod aside;
 mod cpus;
 mod given;
 mod live;

@@ -9,6 +9,7 @@ use crate::occasion::{About, Occasion};
 use crate::scene::Place;
 use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -120,6 +121,8 @@ enum End {
     GivenUp,
     VmGone,
     Lost,
+    /// libvirt did not take the request.
+    NotAsked(Error),
 }
 
 impl Driver {
@@ -217,6 +220,8 @@ impl Driver {
         watch: &mut dyn Watch,
         reports: &mut Vec<Report>,
     ) -> Result<Changed, Error> {
+        let domain = self.connection.lookup(request.vm).map_err(Error::Unreachable)?;
+        let alone = self.unplug_alone((domain.uuid(), domain.name()), request.cancel, watch)?;
         let live = self.live(request.vm, request.cancel, watch, reports)?;
         let device = live.device(kind.element, request.device)?;
         let alias = alias(&live.machine, &device);
@@ -237,73 +242,78 @@ impl Driver {
         let outcome = occasion.fire_device(kind.before, &xml, &device, None);
         occasion.settle(outcome, |_| ())?;
         let begun = Instant::now();
-        // Before the guest is asked: some devices are gone before libvirt answers.
-        let asked = occasion
-            .check_interrupt()
-            .and_then(|()| self.connection.lifecycle_events().map_err(Error::Unreachable))
-            .and_then(|events| {
-                let asked = live.domain.detach_device(&alias, Affect::Live);
-                asked.map_err(|e| occasion.failed(e, "nobody knows whether the guest was asked"))?;
-                Ok(events)
-            });
+        let (uuid, vm) = (domain.uuid().to_owned(), occasion.vm_name());
+        let (operation, label) = (kind.operation, device.label.clone());
         let pending = Pending {
             kind,
-            run: live.domain.id(),
+            // Not of `domain`: it may have been started while we waited for our turn.
+            run: self.run_of(&uuid),
             machine: live.machine.clone(),
             device: device.element,
-            label: device.label.clone(),
+            label: label.clone(),
             xml,
             properties: device.properties().clone(),
         };
-        let uuid = live.domain.uuid().to_owned();
+        let (domain, place) = live.split();
+        let is_gone = || read(&domain).is_ok_and(|now| lacks(&now, kind.element, &alias));
+        // Before the guest is asked: some devices are gone before libvirt answers.
+        let events = occasion
+            .check_interrupt()
+            .and_then(|()| self.connection.lifecycle_events().map_err(Error::Unreachable));
+        // Who asked for the same device before, and waits no longer, hears of its end by us.
+        let inherited = self.removals.take(&uuid, &alias).is_some();
+        let asked = events.and_then(|events| {
+            occasion.ask_guest(&domain, &alias, &label, place)?;
+            Ok(events)
+        });
         let (end, events) = match asked {
             Ok(events) => {
-                occasion.watch.step(&format!("unplug {} from VM {}", device.label, live.machine.name()));
+                occasion.watch.step(&format!("unplug {label} from VM {vm}"));
                 let end = match occasion.await_removal(&events, &uuid, &alias, (begun, request.wait)) {
                     // The word of the device's end may be lost; the VM's XML cannot be wrong about it.
-                    End::TimedOut if live.device_is_gone(kind.element, &alias) => End::Removed,
+                    End::TimedOut if is_gone() => End::Removed,
                     end => end,
                 };
                 occasion.watch.step_done();
-                (end, events)
+                (end, Some(events))
             }
-            // A VM that ended by itself has no device to fail on: VDSM's sequence has no hook there.
-            Err(_) if self.runs(&uuid) == Some(false) => return Err(Error::NotRunning(occasion.vm_name())),
-            Err(error) => {
-                occasion.unplug_failed(kind, &pending);
-                return Err(error);
-            }
+            Err(error) => (End::NotAsked(error), None),
         };
-        let (operation, label) = (kind.operation, pending.label.clone());
-        let (vm, device) = (occasion.vm_name(), label.clone());
         let (error, grace) = match end {
             End::Removed => {
-                // An earlier request for the same device may wait for this too.
-                self.removals.take(&uuid, &alias);
-                let (domain, place) = live.split();
+                let place = (self.come_back(&uuid, &vm), alone);
                 return Ok(occasion.removed(&domain, &pending, place, false));
             }
             End::VmGone => return Err(Error::NotRunning(vm)),
+            End::NotAsked(error) => (error, None),
             End::Refused => {
-                let why = "the guest refused to let go".to_owned();
-                (Error::NotReleased { operation, vm, device, why }, None)
+                let (why, device) = ("the guest refused to let go".to_owned(), label.clone());
+                (Error::NotReleased { operation, vm: vm.clone(), device, why }, None)
             }
             End::TimedOut => {
                 let seconds = request.wait.as_secs_f64();
                 let why = format!("the guest did not let go within {seconds} s, and may do so later");
-                (Error::NotReleased { operation, vm, device, why }, Some(request.grace))
+                let device = label.clone();
+                (Error::NotReleased { operation, vm: vm.clone(), device, why }, Some(request.grace))
             }
             End::GivenUp => {
                 let left = "the guest was asked, and may still let go";
-                (Error::Interrupted { operation, vm, left }, Some(Duration::ZERO))
+                (Error::Interrupted { operation, vm: vm.clone(), left }, Some(Duration::ZERO))
             }
             End::Lost => {
                 let left = "the connection to libvirt was lost, and nobody knows whether the guest let go";
-                (Error::Interrupted { operation, vm, left }, Some(Duration::ZERO))
+                (Error::Interrupted { operation, vm: vm.clone(), left }, Some(Duration::ZERO))
             }
         };
+        let place = self.come_back(&uuid, &vm);
+        // A VM that ended has no device to fail on: VDSM's sequence has no hook there.
+        if self.is_over(&uuid, pending.run) {
+            return Err(Error::NotRunning(vm));
+        }
         occasion.unplug_failed(kind, &pending);
-        // Nobody waits for a guest that said no.
+        drop(place);
+        // Nobody waits for a guest that said no, or was not asked, unless somebody did before.
+        let grace = grace.or(inherited.then_some(Duration::ZERO));
         let Some(grace) = grace else { return Err(error) };
         // From here on whoever hears of the removal takes this, and only one can.
         self.removals.put(&uuid, &alias, pending);
@@ -311,26 +321,65 @@ impl Driver {
         if !grace.is_zero() {
             occasion.watch.step(&format!("look whether {label} goes after all"));
         }
-        let late = match occasion.await_removal(&events, &uuid, &alias, (Instant::now(), grace)) {
-            // An agent may have heard of it a moment before it could know that somebody waits.
-            End::TimedOut if live.device_is_gone(kind.element, &alias) => End::Removed,
-            end => end,
+        let late = match &events {
+            Some(events) => occasion.await_removal(events, &uuid, &alias, (Instant::now(), grace)),
+            None => End::TimedOut,
         };
+        // An agent may have heard of it a moment before it could know that somebody waits.
+        let gone = matches!(late, End::Removed) || matches!(late, End::TimedOut) && is_gone();
         if !grace.is_zero() {
             occasion.watch.step_done();
         }
-        if matches!(late, End::Removed)
-            && let Some(pending) = self.removals.take(&uuid, &alias)
-        {
-            occasion.cancel = None;
-            let (domain, place) = live.split();
-            return Ok(occasion.removed(&domain, &pending, place, true));
+        if gone {
+            let place = (self.come_back(&uuid, &vm), alone);
+            if let Some(pending) = self.removals.take(&uuid, &alias) {
+                return Ok(occasion.removed(&domain, &pending, place, true));
+            }
         }
         Err(error)
+    }
+
+    /// libvirt's number of the run that a VM is at.
+    fn run_of(&self, uuid: &str) -> Option<u32> {
+        self.connection.lookup(uuid).ok().and_then(|domain| domain.id())
+    }
+
+    /// Whether the VM surely is not at that run any more.
+    fn is_over(&self, uuid: &str, run: Option<u32>) -> bool {
+        match self.connection.lookup(uuid) {
+            Ok(domain) => domain.id() != run,
+            Err(_) => self.runs(uuid) == Some(false),
+        }
     }
 }
 
 impl Occasion<'_> {
+    /// Asks the guest to let go. libvirt waits for its answer for a while, and the place at the VM is left meanwhile,
+    /// once the request is on its way: before that another run of the VM could be the one that is asked.
+    fn ask_guest(
+        &mut self,
+        domain: &Domain,
+        alias: &str,
+        label: &str,
+        place: Place<'_>,
+    ) -> Result<(), Error> {
+        let under_way = AtomicBool::new(false);
+        let mut place = Some(place);
+        let asked = self.step_while(
+            &format!("ask the guest of VM {} to let go of {label}", domain.name()),
+            || {
+                under_way.store(true, Ordering::Release);
+                domain.detach_device(alias, Affect::Live)
+            },
+            |_, _| {
+                if under_way.load(Ordering::Acquire) {
+                    drop(place.take());
+                }
+            },
+        );
+        asked.map_err(|e| self.failed(e, "nobody knows whether the guest was asked"))
+    }
+
     fn unplug_failed(&mut self, kind: &Kind, pending: &Pending) {
         self.cancel = None;
         if let Some(point) = kind.fail {
@@ -343,8 +392,8 @@ impl Occasion<'_> {
         }
     }
 
-    /// The device is gone.
-    fn removed(&mut self, domain: &Domain, pending: &Pending, place: Place<'_>, late: bool) -> Changed {
+    /// The device is gone. Others are kept out, by `place`, until that is noted.
+    fn removed<P>(&mut self, domain: &Domain, pending: &Pending, place: P, late: bool) -> Changed {
         self.cancel = None;
         let mut done = Changed { late, ..changed(domain, pending.label.clone()) };
         let forgotten = metadata::forget(domain, pending.machine.doc(), pending.device);
