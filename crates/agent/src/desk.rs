@@ -140,6 +140,12 @@ impl Desk {
         Due { after, turn: self.afters.turn() }
     }
 
+    /// A place behind all after-points that are due.
+    pub(crate) fn afters_turn(&self) -> Turn {
+        let _state = self.state();
+        self.afters.turn()
+    }
+
     /// Leaves after-points to who takes care of those that no operation claims.
     pub(crate) fn leave(self: &Arc<Self>, due: Due) {
         if let Some(observer) = &self.observer {

@@ -28,6 +28,7 @@ mod devices;
 mod disks;
 mod driver;
 mod error;
+mod former;
 mod hibernate;
 mod host;
 mod life;

@@ -8,6 +8,7 @@
 use crate::desk::{Due, Waited};
 use crate::driver::Driver;
 use crate::error::Error;
+use crate::former::Waiting;
 use crate::life::{After, Found, Phase, Step};
 use crate::occasion::{About, Occasion, set_devices};
 use crate::pause::{Served, served};
@@ -83,6 +84,13 @@ impl Driver {
         let _arrival = self.arrivals.take().ok_or(Error::TooManyArrive(self.arrivals.limit))?;
         let place = self.place(&machine.vm.id, machine.name(), request.cancel, watch, reports)?;
         self.check_free(&machine)?;
+        let waiting = Waiting {
+            operation: ("take over VM", "it did not come"),
+            name: machine.name(),
+            steps: (Step::Receive, Step::ReceiveFailed),
+            cancel: request.cancel,
+        };
+        place.part_from_former_life(self, &waiting, watch)?;
         let claims = |after: &After| matches!(after, After::MigrateDestination);
         let mut scene = place.begin("receive", &machine, Phase::MigratingIn, claims)?;
         scene.step(Step::Receive);

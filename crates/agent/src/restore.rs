@@ -4,6 +4,7 @@
 use crate::afters::from_snapshot;
 use crate::driver::Driver;
 use crate::error::Error;
+use crate::former::Waiting;
 use crate::life::{After, Phase, Step};
 use crate::occasion::{About, Occasion};
 use crate::pause::Served;
@@ -71,6 +72,13 @@ impl Driver {
         } else {
             ("restore VM", RESTORE)
         };
+        let waiting = Waiting {
+            operation: (operation, "nothing was restored"),
+            name: machine.name(),
+            steps: (Step::Start, Step::StartFailed),
+            cancel: request.cancel,
+        };
+        place.part_from_former_life(self, &waiting, watch)?;
         let mut scene = place.begin(name, &machine, Phase::Starting, |after| matches!(after, After::Cont))?;
         scene.step(Step::Start);
         let mut noting = scene.noting(watch);

@@ -180,6 +180,10 @@ impl<'d> Place<'d> {
         self.desk.phase()
     }
 
+    pub(crate) fn desk(&self) -> &Arc<Desk> {
+        &self.desk
+    }
+
     /// Begins an operation: from here on its hooks are on record, and libvirt's events about it are heard.
     pub(crate) fn begin(
         self,

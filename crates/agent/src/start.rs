@@ -4,6 +4,7 @@
 use crate::apply::STORED;
 use crate::driver::Driver;
 use crate::error::Error;
+use crate::former::Waiting;
 use crate::life::{After, Phase, Step};
 use crate::occasion::Occasion;
 use crate::scene::Scene;
@@ -95,6 +96,13 @@ impl Driver {
         }
         let place = self.place(&machine.vm.id, machine.name(), request.cancel, watch, reports)?;
         self.check_free(&machine)?;
+        let waiting = Waiting {
+            operation: (OPERATION, "nothing was started"),
+            name: machine.name(),
+            steps: (Step::Start, Step::StartFailed),
+            cancel: request.cancel,
+        };
+        place.part_from_former_life(self, &waiting, watch)?;
 
         let own = if request.paused { CreateFlags::START_PAUSED } else { CreateFlags::NONE };
         // Launch flags are for hooks of device and VM points, which run as the hook user.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What changes a running VM, and what is asked, by way of the agent.
 
-use crate::bed::{Bed, Done, UUID, until};
+use crate::bed::{Bed, DESTROY, Done, START, UUID, until};
 use crate::memory_and_cpus;
 use crate::nics::live;
 use crate::stored::wait_at;
@@ -18,6 +18,7 @@ tests! {
     Agent questions_and_definitions_go_through_the_agent,
     Agent changes_wait_for_their_turn,
     Agent c32_a_late_removal_is_heard_by_the_agent,
+    AgentAndScript the_hooks_of_an_end_are_done_before_those_of_the_next_start,
     Agent what_is_no_ticket_is_quoted_nowhere,
 }
 
@@ -273,6 +274,46 @@ fn c32_a_late_removal_is_heard_by_the_agent() -> Result {
         .any(|file| fs::read_to_string(file).is_ok_and(|text| text.contains("\"after_nic_hotunplug\"")));
     assert!(recorded, "it is on record");
     drop((vm, connection));
+    bed.finish()
+}
+
+/// Somebody ends a VM, and in the same breath it is started from another definition.
+fn the_hooks_of_an_end_are_done_before_those_of_the_next_start() -> Result {
+    const ROUNDS: usize = 6;
+    let bed = Bed::with_daemon()?;
+    let agent = bed.start_agent()?;
+    let path = bed.path("told");
+    let tell = |when: &str| {
+        format!(
+            "echo \"{when} $_hook_point $(grep -o 'round[0-9][0-9]*' \"$_hook_domxml\")\" >>'{}'",
+            path.display()
+        )
+    };
+    for point in START.iter().chain(&DESTROY) {
+        bed.hook(point, "10_begin", &tell("begin"))?;
+        // One that has something to do.
+        bed.hook(point, "50_work", "sleep 0.2")?;
+        bed.hook(point, "90_end", &tell("end"))?;
+    }
+    let mut expected = Vec::new();
+    let mut expect = |point: &str, round: usize| {
+        expected.extend(["begin", "end"].map(|when| format!("{when} {point} round{round}")));
+    };
+    for round in 0..ROUNDS {
+        let metadata = format!("<t:round xmlns:t='urn:test'>round{round}</t:round>");
+        let options = virt_hooks_testhost::GuestOptions { metadata, ..Default::default() };
+        let xml = bed.file("again.xml", &bed.xml("again", options))?;
+        bed.vm(&["start", "--xml", &xml])?.expect(0);
+        START.iter().for_each(|point| expect(point, round));
+        bed.virsh(&["destroy", "again"])?.expect(0);
+        expect(DESTROY[1], round);
+    }
+    let told =
+        || fs::read_to_string(&path).unwrap_or_default().lines().map(str::to_owned).collect::<Vec<_>>();
+    until("all is told", || told().len() >= expected.len());
+    assert_eq!(told(), expected);
+    let said = agent.stop()?;
+    assert!(!said.contains("still run"), "{said}");
     bed.finish()
 }
 

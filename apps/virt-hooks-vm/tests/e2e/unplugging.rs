@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Devices are gone when the guest lets go, and not before.
 
-use crate::bed::{Bed, UUID, until};
+use crate::bed::{Bed, DESTROY, UUID, until};
 use crate::nics::{OWNED, assert_variables, live};
 use crate::stored::wait_at;
 use crate::traces::points;
@@ -9,7 +9,7 @@ use crate::{Result, tests};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use virt_hooks_agent::{Driver, Error, Quiet, UnplugRequest};
 use virt_hooks_engine::{Host, Overrides};
 use virt_hooks_libvirt::{DeviceChange, Event};
@@ -21,6 +21,8 @@ tests! {
     Daemon a_deaf_guest_keeps_the_device_and_the_fail_point_fires,
     Daemon an_unplug_that_is_interrupted_or_refused_fires_the_fail_point,
     Daemon a_vm_that_goes_takes_its_devices_along,
+    Agent a_vm_is_destroyed_while_an_unplug_waits_for_the_guest,
+    Agent a_vm_goes_on_while_an_unplug_waits_for_the_guest,
     Daemon a_lost_daemon_fires_the_fail_point,
     Daemon c32_a_late_removal_within_the_grace_fires_the_point_after,
     Daemon c32_a_late_removal_reaches_who_hears_of_it_later,
@@ -194,6 +196,61 @@ fn a_vm_that_goes_takes_its_devices_along() -> Result {
     assert_eq!(points(&bed.seen()), ["before_nic_hotunplug"], "as in VDSM's sequence");
     drop(connection);
     bed.finish()
+}
+
+/// What the unplug says while libvirt waits for the guest, and while we do.
+const WAITING: [&str; 2] =
+    ["ask the guest of VM deaf to let go of interface net0", "unplug interface net0 from VM deaf"];
+
+fn a_vm_is_destroyed_while_an_unplug_waits_for_the_guest() -> Result {
+    for (with_agent, moment) in
+        [(false, WAITING[0]), (false, WAITING[1]), (true, WAITING[0]), (true, WAITING[1])]
+    {
+        let bed = Bed::with_daemon()?;
+        bed.run_guest("deaf", &bed.xml("deaf", options(&bed, Guest::Deaf)?))?;
+        bed.spy(&POINTS)?;
+        bed.spy(&DESTROY)?;
+        let agent = with_agent.then(|| bed.start_agent()).transpose()?;
+        let unplugging = bed.begin_saying(&["nic-unplug", "deaf", "net0", "--timeout", "5m"], "said")?;
+        bed.wait_for_words("said", &format!("{moment} ... "));
+        let begun = Instant::now();
+        bed.vm(&["destroy", "deaf"])?.expect(0);
+        unplugging.wait()?.expect(3);
+        assert!(begun.elapsed() < Duration::from_secs(60), "{moment}: {:?}", begun.elapsed());
+        let said = fs::read_to_string(bed.path("said"))?;
+        let gone = "virt-hooks: VM deaf is not running: \"virt-hooks vm list\" shows which are\n";
+        assert!(said.ends_with(gone), "{said}");
+        assert_eq!(points(&bed.seen()), ["before_nic_hotunplug", DESTROY[0], DESTROY[1]]);
+        if let Some(agent) = agent {
+            agent.stop()?;
+        }
+        bed.finish()?;
+    }
+    Ok(())
+}
+
+fn a_vm_goes_on_while_an_unplug_waits_for_the_guest() -> Result {
+    for with_agent in [false, true] {
+        let bed = Bed::with_daemon()?;
+        bed.run_guest("still", &bed.xml("still", options(&bed, Guest::Obliging)?))?;
+        let agent = with_agent.then(|| bed.start_agent()).transpose()?;
+        // A guest that stands still answers nothing.
+        bed.vm(&["pause", "still"])?.expect(0);
+        bed.spy(&POINTS)?;
+        let unplugging = bed.begin_saying(&["nic-unplug", "still", "net0", "--timeout", "5m"], "said")?;
+        bed.wait_for_words("said", "unplug interface net0 from VM still ... ");
+        bed.vm(&["cont", "still"])?.expect(0);
+        unplugging.wait()?.expect(0);
+        let seen = bed.seen();
+        assert_eq!(points(&seen), POINTS[..2]);
+        assert_eq!(seen[0].payload, seen[1].payload);
+        bed.vm(&["destroy", "still"])?.expect(0);
+        if let Some(agent) = agent {
+            agent.stop()?;
+        }
+        bed.finish()?;
+    }
+    Ok(())
 }
 
 fn a_lost_daemon_fires_the_fail_point() -> Result {
