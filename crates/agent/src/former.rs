@@ -14,11 +14,12 @@ use crate::scene::Place;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use virt_hooks_contract::Report;
 use virt_hooks_engine::{Watch, is_readable};
 
 /// How long hooks of the former life may take before the next one begins beside them. One of them may be who asks for
 /// it, and waits.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How long to wait for libvirt at a time: what it tells may have no after-points.
 const SLICE: Duration = Duration::from_millis(200);
 
@@ -44,11 +45,23 @@ impl Place<'_> {
         driver: &Driver,
         waiting: &Waiting<'_>,
         watch: &mut dyn Watch,
+        reports: &mut Vec<Report>,
     ) -> Result<(), Error> {
         if driver.desks.is_none() {
             return Ok(());
         }
         let desk = self.desk();
+        if desk.is_unsettled() {
+            // Nobody looks at a VM that somebody attends to: what an operation left there is ours to tell.
+            let _attendance = Attendance::new(desk.clone(), None, |_| false);
+            if let Some(record) = driver.records.load(&desk.uuid) {
+                let assessed = driver.assess(&record)?;
+                desk.reset(assessed.life.clone());
+                waiting.wait_for_hooks(desk, watch)?;
+                driver.catch_up(&record, assessed, watch, reports)?;
+            }
+            desk.settled();
+        }
         let told = desk.phase() == Phase::Down;
         let turn = desk.afters_turn();
         if told && turn.is_up() {
@@ -65,28 +78,29 @@ impl Place<'_> {
 impl Waiting<'_> {
     fn wait(&self, desk: &Arc<Desk>, event_wait: Duration, watch: &mut dyn Watch) -> Result<(), Error> {
         let forced = self.hear_of_the_end(desk, event_wait, watch)?;
+        let waited = self.wait_for_hooks(desk, watch);
+        if forced && waited.is_err() {
+            desk.step(self.steps.1);
+        }
+        waited
+    }
+
+    /// Waits until after-points that are due were fired, for as long as that is reasonable.
+    fn wait_for_hooks(&self, desk: &Arc<Desk>, watch: &mut dyn Watch) -> Result<(), Error> {
         let begun = Instant::now();
         let turn = desk.afters_turn();
-        let waited = loop {
-            if turn.wait_a_moment() {
-                break Ok(());
-            }
-            if let Err(given_up) = self.check() {
-                break Err(given_up);
-            }
+        while !turn.wait_a_moment() {
+            self.check()?;
             if begun.elapsed() > PATIENCE {
                 watch.warning(&format!(
                     "VM {}: hooks of its end still run after {PATIENCE:?}: it begins beside them",
                     self.name
                 ));
-                break Ok(());
+                break;
             }
             watch.step_running(begun.elapsed());
-        };
-        if forced && waited.is_err() {
-            desk.step(self.steps.1);
         }
-        waited
+        Ok(())
     }
 
     /// Waits until libvirt tells, and says whether the end was taken for granted because it did not.

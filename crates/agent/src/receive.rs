@@ -90,7 +90,7 @@ impl Driver {
             steps: (Step::Receive, Step::ReceiveFailed),
             cancel: request.cancel,
         };
-        place.part_from_former_life(self, &waiting, watch)?;
+        place.part_from_former_life(self, &waiting, watch, reports)?;
         let claims = |after: &After| matches!(after, After::MigrateDestination);
         let mut scene = place.begin("receive", &machine, Phase::MigratingIn, claims)?;
         scene.step(Step::Receive);

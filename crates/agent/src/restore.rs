@@ -78,7 +78,7 @@ impl Driver {
             steps: (Step::Start, Step::StartFailed),
             cancel: request.cancel,
         };
-        place.part_from_former_life(self, &waiting, watch)?;
+        place.part_from_former_life(self, &waiting, watch, reports)?;
         let mut scene = place.begin(name, &machine, Phase::Starting, |after| matches!(after, After::Cont))?;
         scene.step(Step::Start);
         let mut noting = scene.noting(watch);

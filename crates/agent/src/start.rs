@@ -102,7 +102,7 @@ impl Driver {
             steps: (Step::Start, Step::StartFailed),
             cancel: request.cancel,
         };
-        place.part_from_former_life(self, &waiting, watch)?;
+        place.part_from_former_life(self, &waiting, watch, reports)?;
 
         let own = if request.paused { CreateFlags::START_PAUSED } else { CreateFlags::NONE };
         // Launch flags are for hooks of device and VM points, which run as the hook user.
