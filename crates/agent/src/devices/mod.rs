@@ -23,6 +23,7 @@ mod live;
 mod metadata;
 mod perform;
 mod plug;
+mod removals;
 mod ticket;
 mod unplug;
 mod update;
@@ -31,8 +32,8 @@ pub use cpus::CpusRequest;
 pub use given::MemoryModule;
 pub(crate) use perform::CHANGES;
 pub use plug::PlugRequest;
+pub(crate) use removals::PendingRemovals;
 pub use ticket::{Graphics, Ticket, TicketRequest, WhenConnected};
-pub(crate) use unplug::PendingRemovals;
 pub use unplug::UnplugRequest;
 pub use update::{NicChange, NicUpdate};
 
