@@ -130,16 +130,16 @@ fn an_upgrade_takes_what_is_no_more_and_keeps_what_was_changed_on_the_host() {
     assert!(done.stderr.contains("installed: mine: 1.0 became 1.1"), "{}", done.stderr);
     let tree = image.tree();
     assert_eq!(tree["etc/modprobe.d/mine.conf"], "options mine\n");
-    assert_eq!(tree["etc/modprobe.d/mine.conf.virt-hooks-new"], "options b\n");
+    assert_eq!(tree["etc/modprobe.d/mine.conf.virt-hooks.rpmnew"], "options b\n");
     assert!(!tree.contains_key("usr/share/virt-hooks/packages/mine/t"));
     assert!(
         image
             .run("remove mine")
             .ended(0)
             .stderr
-            .contains("kept as /etc/modprobe.d/mine.conf.virt-hooks-save")
+            .contains("kept as /etc/modprobe.d/mine.conf.virt-hooks.rpmsave")
     );
-    assert_eq!(image.tree()["etc/modprobe.d/mine.conf.virt-hooks-save"], "options mine\n");
+    assert_eq!(image.tree()["etc/modprobe.d/mine.conf.virt-hooks.rpmsave"], "options mine\n");
 }
 
 #[test]
@@ -377,4 +377,102 @@ fn a_spoilt_manifest_is_told_and_can_be_put_right_or_removed() {
         image.run("verify").ended(0);
     }
     assert_eq!(image.tree(), BTreeMap::new());
+}
+
+#[test]
+fn a_dry_run_of_enable_and_disable_changes_nothing() {
+    let image = Image::new();
+    image.package("mine", "1.0", "");
+    image.run("install @mine").ended(0);
+    let before = image.tree();
+    let done = image.run("disable mine --dry-run").ended(0);
+    assert!(done.stderr.contains("would be disabled: before_vm_start/50_mine"), "{}", done.stderr);
+    assert_eq!(image.tree(), before);
+    image.run("disable mine").ended(0);
+    let mask = image.path("root/etc/virt-hooks/hooks/before_vm_start/50_mine");
+    let done = image.run("enable mine --dry-run").ended(0);
+    assert!(done.stderr.contains("would be enabled: before_vm_start/50_mine"), "{}", done.stderr);
+    assert!(mask.symlink_metadata().is_ok());
+    image.run("enable mine").ended(0);
+    assert!(mask.symlink_metadata().is_err());
+}
+
+/// As after a kill: the journal of a change that is not done.
+#[test]
+fn what_was_cut_off_is_told_by_what_looks_and_mended_by_what_changes() {
+    let image = Image::new();
+    image.package("mine", "1.0", "").package("other", "1.0", "");
+    image.run("install @mine").ended(0);
+    let before = image.tree();
+    let half = image.hook("half");
+    let journal = image.path("root/usr/share/virt-hooks/packages/.transaction.json");
+    let cut_off = || {
+        fs::write(&half, "#!/bin/sh\n").unwrap();
+        let real = fs::canonicalize(half.parent().unwrap()).unwrap().join("50_half");
+        fs::write(
+            &journal,
+            format!("{{\"made\":[],\"places\":[[\"{}\",false]],\"done\":false}}", real.display()),
+        )
+        .unwrap();
+    };
+    cut_off();
+    for looks in ["verify", "list", "info mine", "disable mine --dry-run", "remove mine --dry-run"] {
+        let done = image.run(looks);
+        assert_eq!(done.code, i32::from(looks == "verify"), "{looks}: {}", done.stderr);
+        assert!(done.stderr.contains("was cut off here"), "{looks}: {}", done.stderr);
+        assert!(half.exists(), "{looks}");
+    }
+    for changes in ["enable mine", "install @mine"] {
+        cut_off();
+        let done = image.run(changes).ended(0);
+        assert!(done.stderr.contains("was cut off: it was undone"), "{changes}: {}", done.stderr);
+        assert_eq!(image.tree(), before, "{changes}");
+    }
+    image.run("verify").ended(0);
+}
+
+#[test]
+fn a_root_that_is_not_there_is_named() {
+    let image = Image::new();
+    image.package("mine", "1.0", "");
+    for verb in [
+        "install @mine",
+        "remove mine",
+        "verify",
+        "disable mine",
+        "info mine",
+        "list",
+        "order before_vm_start",
+    ] {
+        let verb = verb.replace("@", &format!("{}/", image.path("").display()));
+        let done = Case::new().says(&format!("--root /no/such {verb}")).run();
+        assert!(done.code >= 2, "{verb}: {}", done.stderr);
+        assert!(done.stderr.contains("/no/such"), "{verb}: {}", done.stderr);
+        assert!(done.stderr.contains("is no directory: create it"), "{verb}: {}", done.stderr);
+    }
+    assert!(!Path::new("/no").exists());
+}
+
+#[test]
+fn rules_that_sudo_would_choke_on_are_not_installed() {
+    if !["/usr/sbin/visudo", "/usr/bin/visudo"].iter().any(|v| Path::new(v).exists()) {
+        eprintln!("not run: visudo is not installed");
+        return;
+    }
+    let image = Image::new();
+    image.package(
+        "mine",
+        "1.0",
+        "--\n[[file]]\nsource = \"rules\"\ntarget = \"/etc/sudoers.d/mine\"\nmode = \"0440\"\n",
+    );
+    image.file("mine/rules", "vdsm ALL=(root NOPASSWD /x\n");
+    let done = image.run("install @mine").ended(3);
+    assert!(
+        done.stderr.contains("/etc/sudoers.d/mine would keep sudo from working at all"),
+        "{}",
+        done.stderr
+    );
+    assert_eq!(image.tree().len(), 0);
+    image.file("mine/rules", "vdsm ALL=(root) NOPASSWD: /usr/sbin/ip\n");
+    image.run("install @mine").ended(0);
 }

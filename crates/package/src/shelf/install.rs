@@ -2,8 +2,10 @@
 //! What installing and removing a package would change.
 
 use super::error::ShelfError;
+use super::names::{beside_new, beside_saved};
 use super::record::{Kept, RECORD, Record};
 use super::root::Root;
+use super::sequence::in_turn;
 use super::transaction::Change;
 use crate::build::layout::{PACKAGES, Role};
 use crate::build::{Item, ItemKind, Scripts, scripts};
@@ -41,6 +43,8 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// What is to be run for units, users and rules of udev, on a host and not in an image.
     pub scripts: Scripts,
+    /// The same for what goes: all of a removed package, and what a new version no longer has.
+    pub going: Scripts,
 }
 
 /// The packages below `root`, by name, and what could not be read, in a line each.
@@ -126,7 +130,7 @@ pub fn plan_install(root: &Root, manifest: &Manifest, items: Vec<Item>) -> Resul
             }
             (Some(now), _) if Some(now) == wanted => continue,
             (Some(now), Some(ours)) if item.role == Role::Configuration && now != ours => {
-                let beside = PathBuf::from(format!("{}.virt-hooks-new", item.target.display()));
+                let beside = beside_new(&item.target);
                 notes.push(format!(
                     "{} was changed on this host and is kept; the package's is {}",
                     item.target.display(),
@@ -147,11 +151,14 @@ pub fn plan_install(root: &Root, manifest: &Manifest, items: Vec<Item>) -> Resul
         changes.extend(saved(root, target, kept, &mut notes)?);
         changes.push(Change::Remove { target: target.clone() });
     }
+    let gone = known.iter().flat_map(|k| k.files.keys()).filter(|t| !record.files.contains_key(*t));
+    let going = scripts_of(gone);
     let place = Path::new(PACKAGES).join(&manifest.name).join(RECORD);
     let text = record.text();
     if fs::read(root.place(&place)?).ok().as_ref() != Some(&text) {
         changes.push(Change::Put { target: place, what: ItemKind::File { content: text, mode: 0o644 } });
     }
+    let changes = in_turn(&manifest.name, changes, |t| known.as_ref()?.files.get(t));
     Ok(Plan {
         package: manifest.name.clone(),
         version: manifest.version.clone(),
@@ -159,6 +166,7 @@ pub fn plan_install(root: &Root, manifest: &Manifest, items: Vec<Item>) -> Resul
         changes,
         notes,
         scripts,
+        going,
     })
 }
 
@@ -203,20 +211,24 @@ pub fn plan_remove(root: &Root, name: &str) -> Result<Plan, ShelfError> {
     dirs.dedup();
     // Removed last to first: inner ones before outer ones.
     changes.extend(dirs.into_iter().map(|target| Change::Remove { target }));
-    let any = ItemKind::File { content: b"any".to_vec(), mode: 0o644 };
-    let items: Vec<Item> = record
-        .files
-        .keys()
-        .map(|t| Item { target: t.clone(), kind: any.clone(), role: Role::File })
-        .collect();
+    let changes = in_turn(name, changes, |t| record.files.get(t));
     Ok(Plan {
         package: name.to_owned(),
         version: version.clone(),
         former: Some(version),
         changes,
         notes,
-        scripts: scripts(&items),
+        scripts: Scripts::default(),
+        going: scripts_of(record.files.keys()),
     })
+}
+
+/// What these files ask for, whatever is in them.
+fn scripts_of<'a>(targets: impl Iterator<Item = &'a PathBuf>) -> Scripts {
+    let any = ItemKind::File { content: b"any".to_vec(), mode: 0o644 };
+    let items: Vec<Item> =
+        targets.map(|t| Item { target: t.clone(), kind: any.clone(), role: Role::File }).collect();
+    scripts(&items)
 }
 
 /// Keeps what the administrator made of a file below `/etc` that is about to go.
@@ -230,7 +242,7 @@ fn saved(
     if !target.starts_with("/etc") || look(&place)?.is_none_or(|now| now == *kept) {
         return Ok(None);
     }
-    let beside = PathBuf::from(format!("{}.virt-hooks-save", target.display()));
+    let beside = beside_saved(target);
     notes.push(format!("{} was changed on this host and is kept as {}", target.display(), beside.display()));
     let content = fs::read(&place).map_err(ShelfError::file("read", &place))?;
     Ok(Some(Change::Put { target: beside, what: ItemKind::File { content, mode: 0o600 } }))
@@ -354,8 +366,28 @@ mod tests {
         install(&root, package("a", Some(("/etc/vdsm/a.conf", "theirs")))).unwrap();
         fs::write(dir.path().join("etc/vdsm/a.conf"), "mine").unwrap();
         let plan = install(&root, package("a", None)).unwrap();
-        assert!(plan.notes.iter().any(|n| n.contains("a.conf.virt-hooks-save")), "{:?}", plan.notes);
+        assert!(plan.notes.iter().any(|n| n.contains("a.conf.virt-hooks.rpmsave")), "{:?}", plan.notes);
         assert!(!dir.path().join("etc/vdsm/a.conf").exists());
-        assert_eq!(fs::read_to_string(dir.path().join("etc/vdsm/a.conf.virt-hooks-save")).unwrap(), "mine");
+        assert_eq!(
+            fs::read_to_string(dir.path().join("etc/vdsm/a.conf.virt-hooks.rpmsave")).unwrap(),
+            "mine"
+        );
+    }
+
+    #[test]
+    fn units_that_a_new_version_no_longer_has_are_stopped() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::at(dir.path()).unwrap();
+        let unit = "/usr/lib/systemd/system/a.service";
+        let first = install(&root, package("a", Some((unit, "[Unit]\n")))).unwrap();
+        assert!(first.going.units.is_empty() && first.going.before_remove.is_empty());
+        let same =
+            plan_install(&root, &package("a", None).0, package("a", Some((unit, "[Unit]\n"))).1).unwrap();
+        assert!(same.going.units.is_empty());
+        let (manifest, items) = package("a", None);
+        let going = plan_install(&root, &manifest, items).unwrap().going;
+        assert_eq!(going.units, ["a.service"]);
+        assert!(going.before_remove.contains("systemctl stop a.service"), "{}", going.before_remove);
+        assert_eq!(plan_remove(&root, "a").unwrap().going, going);
     }
 }
