@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long to wait for libvirt at a time: what it tells may have no after-points.
 const SLICE: Duration = Duration::from_millis(200);
 
+/// How long to wait for the end of what hooks do not know to be there.
+const MOMENT: Duration = Duration::from_secs(1);
+
 /// Who waits, for whom.
 pub(crate) struct Waiting<'a> {
     /// What is to be begun, and what there is where that is given up.
@@ -115,6 +118,12 @@ impl Waiting<'_> {
         // What is claimed and not taken goes to the observer at its end, in the order it came.
         let attendance = Attendance::new(desk.clone(), None, ends);
         let begun = Instant::now();
+        // An operation that was broken off leaves a VM that hooks know nothing of, or were told of by libvirt's script:
+        // then no word comes any more.
+        let limit = match desk.phase() {
+            Phase::Starting | Phase::MigratingIn => limit.min(MOMENT),
+            _ => limit,
+        };
         while desk.phase() != Phase::Down {
             if begun.elapsed() > limit {
                 // Its first step knows how to take it, and that the word of it may still come.
