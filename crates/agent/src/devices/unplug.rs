@@ -19,6 +19,9 @@ use virt_hooks_libvirt::{Affect, DeviceChange, Domain, Event, Lifecycle, Subscri
 /// How often a wait looks whether it was given up, and says that it goes on.
 const TICK: Duration = Duration::from_millis(200);
 
+/// How long the end of a VM may take that refuses because it ends.
+const ENDING: Duration = Duration::from_secs(2);
+
 /// A device to unplug from a running VM.
 #[derive(Clone, Debug)]
 pub struct UnplugRequest<'a> {
@@ -157,8 +160,14 @@ impl Driver {
         // Who asked for the same device before, and waits no longer, hears of its end by us.
         let inherited = self.removals.take(&uuid, &alias).is_some();
         let asked = events.and_then(|events| {
-            occasion.ask_guest(&domain, &alias, &label, place)?;
-            Ok(events)
+            let asked = occasion.ask_guest(&domain, &alias, &label, place);
+            // One that is being ended just now refuses before it is gone.
+            if asked.is_err()
+                && let End::VmGone = occasion.await_removal(&events, &uuid, &alias, (Instant::now(), ENDING))
+            {
+                return Err(Error::NotRunning(vm.clone()));
+            }
+            asked.map(|()| events)
         });
         let (end, events) = match asked {
             Ok(events) => {
@@ -171,6 +180,7 @@ impl Driver {
                 occasion.watch.step_done();
                 (end, Some(events))
             }
+            Err(Error::NotRunning(_)) => (End::VmGone, None),
             Err(error) => (End::NotAsked(error), None),
         };
         let (error, grace) = match end {
@@ -241,7 +251,8 @@ impl Driver {
     /// Whether the VM surely is not at that run any more.
     fn is_over(&self, uuid: &str, run: Option<u32>) -> bool {
         match self.connection.lookup(uuid) {
-            Ok(domain) => domain.id() != run,
+            // One without a number runs no more, also where it was gone before the first look.
+            Ok(domain) => domain.id().is_none_or(|now| Some(now) != run),
             Err(_) => self.runs(uuid) == Some(false),
         }
     }
