@@ -45,15 +45,6 @@ fn mistakes_are_one_line_and_leave_nothing() {
     assert!(line.starts_with("make dom.xml: "), "{line}");
 }
 
-/// What is packed can be installed: both follow one rule.
-#[test]
-fn a_case_with_an_odd_name_is_refused_when_it_is_packed() {
-    let line = case().file("mine/tests/a b/payload.xml", "<domain/>").says("package mine --format tar").run();
-    let line = line.refused(3);
-    assert!(line.contains("mine/tests/a b/payload.xml"), "{line}");
-    assert!(line.contains("letters, digits and characters of"), "{line}");
-}
-
 #[test]
 fn an_unknown_point_is_pointed_out() {
     let manifest = MANIFEST.replace("before_vm_start", "before_vm_strat");

@@ -176,8 +176,6 @@ pub fn plan(package: &Package, rust: RustHooks) -> Result<Vec<Entry>, BuildError
                 plan.directory(&target);
             } else {
                 let mode = if found.executable { 0o755 } else { 0o644 };
-                // As who installs it asks: what is packed can be unpacked.
-                let (target, mode) = check_target(&target.to_string_lossy(), mode, &home)?;
                 plan.add(
                     Entry { target, what: What::File { source: found.path, mode }, role: Role::Case },
                     &from,
