@@ -7,7 +7,6 @@ use crate::failure::Failure;
 use crate::order;
 use crate::points;
 use crate::render::{Style, Table, paint, printable};
-use crate::shelf::warn_of_interruption;
 use crate::streams::{Look, Streams};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,7 +42,6 @@ pub(crate) fn run(
         streams.print(names(kind, &engine, &directories)?.as_bytes())?;
         return Ok(exit::command::PROCEED);
     }
-    warn_of_interruption(engine.settings().packages_dir.as_deref(), streams)?;
     let wanted = |name: &str| list.point.as_deref().is_none_or(|point| point == name);
     let out = match list.format {
         Format::Json => {

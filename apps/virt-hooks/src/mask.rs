@@ -6,7 +6,6 @@ use crate::environ::Environ;
 use crate::failure::Failure;
 use crate::list::directories;
 use crate::render::{Style, paint, printable};
-use crate::shelf::{self, interrupted};
 use crate::streams::Streams;
 use std::path::{Path, PathBuf};
 use virt_hooks_contract::{Point, exit};
@@ -19,7 +18,7 @@ pub(crate) fn disable(
     environ: &Environ,
     streams: &mut Streams<'_>,
 ) -> Result<u8, Failure> {
-    each(&disable.hook, disable.dry_run, locations, environ, ("disabled", mask), streams)
+    each(&disable.hook, locations, environ, "disabled", mask, streams)
 }
 
 pub(crate) fn enable(
@@ -28,17 +27,15 @@ pub(crate) fn enable(
     environ: &Environ,
     streams: &mut Streams<'_>,
 ) -> Result<u8, Failure> {
-    each(&enable.hook, enable.dry_run, locations, environ, ("enabled", unmask), streams)
+    each(&enable.hook, locations, environ, "enabled", unmask, streams)
 }
-
-type Change = fn(&Path, &str, &str, bool) -> Result<Mask, ShelfError>;
 
 fn each(
     hook: &str,
-    dry_run: bool,
     locations: &Locations,
     environ: &Environ,
-    (done, change): (&str, Change),
+    done: &str,
+    change: fn(&Path, &str, &str) -> Result<Mask, ShelfError>,
     streams: &mut Streams<'_>,
 ) -> Result<u8, Failure> {
     let host = locations.host(environ)?;
@@ -48,12 +45,6 @@ fn each(
             "there is one layer of hooks only: a mask needs a second, the administrator's, above it (--hooks-dir twice)",
         ));
     };
-    if dry_run {
-        shelf::warn_of_interruption(host.settings.packages_dir.as_deref(), streams)?;
-    } else if interrupted(host.settings.packages_dir.as_deref())? {
-        // What is half there would be masked, and come back unmasked.
-        shelf::recover(&locations.package_root()?, streams)?;
-    }
     let engine = Engine::new(host.settings);
     let meant = meant(hook, &engine, &layers)?;
     if meant.is_empty() {
@@ -64,8 +55,7 @@ fn each(
     }
     for (point, file) in meant {
         let name = format!("{point}/{file}");
-        let line = match change(layer, &point, &file, dry_run)? {
-            Mask::Changed(path) if dry_run => format!("would be {done}: {name} ({})", path.display()),
+        let line = match change(layer, &point, &file)? {
             Mask::Changed(path) => {
                 format!("{}: {name} ({})", paint(done, Style::Good, streams.errors_look), path.display())
             }

@@ -7,15 +7,13 @@ use crate::failure::Failure;
 use crate::list::pretty;
 use crate::render::{Style, count, paint, printable};
 use crate::streams::Streams;
-use crate::units::Running;
 use serde::Serialize;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use virt_hooks_contract::{Manifest, exit};
 use virt_hooks_package::build::{Item, Parcel, layout, layout::RustHooks};
-use virt_hooks_package::shelf::transaction::{self, Change, Transaction};
+use virt_hooks_package::shelf::transaction::{Change, Transaction};
 use virt_hooks_package::shelf::{
-    Difference, Plan, Root, ShelfError, plan_install, plan_remove, refuse_bad_rules, unpack, verify as held,
+    Difference, Plan, Root, ShelfError, plan_install, plan_remove, unpack, verify as held,
 };
 
 impl From<ShelfError> for Failure {
@@ -30,7 +28,7 @@ impl From<ShelfError> for Failure {
 impl Locations {
     /// The root that packages are installed below.
     pub(crate) fn package_root(&self) -> Result<Root, Failure> {
-        Ok(self.image()?.map_or_else(|| Ok(Root::host()), Root::at)?)
+        Ok(self.root.as_deref().map_or_else(|| Ok(Root::host()), Root::at)?)
     }
 }
 
@@ -46,24 +44,16 @@ pub(crate) fn install(
     for wrong in manifest.against(&catalogue) {
         streams.warn(&format!("{}: {wrong}", manifest.name));
     }
-    refuse_bad_rules(&items)?;
     if install.dry_run {
-        warn_of_interruption(Some(&packages_dir(&root)?), streams)?;
         let plan = plan_install(&root, &manifest, items)?;
         return show(&plan, "install", streams);
     }
-    let transaction = begin(&root, streams)?;
+    let transaction = Transaction::begin(&root)?;
     let plan = plan_install(&root, &manifest, items)?;
-    let running = Running::of(&root, &plan.going);
-    run_script(&root, &plan.going.before_remove, "0", streams);
-    if let Err(error) = transaction.apply(&plan.changes) {
-        running.put_back(streams);
-        return Err(error.into());
-    }
+    transaction.apply(&plan.changes)?;
     for note in &plan.notes {
         streams.warn(note);
     }
-    run_script(&root, &plan.going.after_remove, "0", streams);
     let left = if plan.former.is_some() { "2" } else { "1" };
     run_script(&root, &plan.scripts.after_install, left, streams);
     if plan.former.is_some() {
@@ -101,67 +91,21 @@ pub(crate) fn remove(
 ) -> Result<u8, Failure> {
     let root = locations.package_root()?;
     if remove.dry_run {
-        warn_of_interruption(Some(&packages_dir(&root)?), streams)?;
         return show(&plan_remove(&root, &remove.package)?, "remove", streams);
     }
     // Asked for before the lock is made: where there is nothing nothing is made.
-    if !interrupted(Some(&packages_dir(&root)?))? {
-        plan_remove(&root, &remove.package)?;
-    }
-    let transaction = begin(&root, streams)?;
+    plan_remove(&root, &remove.package)?;
+    let transaction = Transaction::begin(&root)?;
     let plan = plan_remove(&root, &remove.package)?;
-    let running = Running::of(&root, &plan.going);
-    run_script(&root, &plan.going.before_remove, "0", streams);
-    if let Err(error) = transaction.apply(&plan.changes) {
-        running.put_back(streams);
-        return Err(error.into());
-    }
+    run_script(&root, &plan.scripts.before_remove, "0", streams);
+    transaction.apply(&plan.changes)?;
     for note in &plan.notes {
         streams.warn(note);
     }
-    run_script(&root, &plan.going.after_remove, "0", streams);
+    run_script(&root, &plan.scripts.after_remove, "0", streams);
     let word = paint("removed", Style::Good, streams.errors_look);
     streams.say(&format!("{word}: {} {}\n", plan.package, plan.version));
     Ok(exit::command::PROCEED)
-}
-
-/// Begins a change of packages, and says so where it mended one that was cut off.
-fn begin(root: &Root, streams: &mut Streams<'_>) -> Result<Transaction, Failure> {
-    let transaction = Transaction::begin(root)?;
-    if transaction.recovered() {
-        streams.warn(
-            "an earlier install or remove was cut off: it was undone, or ended where it was nearly done",
-        );
-    }
-    Ok(transaction)
-}
-
-/// Mends what an earlier process left half done.
-pub(crate) fn recover(root: &Root, streams: &mut Streams<'_>) -> Result<(), Failure> {
-    begin(root, streams).map(drop)
-}
-
-fn packages_dir(root: &Root) -> Result<PathBuf, Failure> {
-    Ok(root.place(Path::new(layout::PACKAGES))?)
-}
-
-/// Whether an install or remove was cut off, and nobody mended it since.
-pub(crate) fn interrupted(packages: Option<&Path>) -> Result<bool, Failure> {
-    Ok(packages.map_or(Ok(false), transaction::interrupted)?)
-}
-
-/// For what only looks: says that what it sees may be half of something.
-pub(crate) fn warn_of_interruption(
-    packages: Option<&Path>,
-    streams: &mut Streams<'_>,
-) -> Result<bool, Failure> {
-    let cut_off = interrupted(packages)?;
-    if cut_off {
-        streams.warn(
-            "an install or remove was cut off here: the next \"virt-hooks install\", \"remove\" or \"enable\" undoes what it left",
-        );
-    }
-    Ok(cut_off)
 }
 
 /// What a dry run says: a line for each place.
@@ -237,15 +181,13 @@ pub(crate) fn verify(
     locations: &Locations,
     streams: &mut Streams<'_>,
 ) -> Result<u8, Failure> {
-    let root = locations.package_root()?;
-    let cut_off = warn_of_interruption(Some(&packages_dir(&root)?), streams)?;
-    let differences = held(&root, &verify.packages)?;
+    let differences = held(&locations.package_root()?, &verify.packages)?;
     let out = match verify.format {
         Format::Json => pretty(&differences.iter().map(DifferenceRecord::from).collect::<Vec<_>>())?,
         Format::Text => differences.iter().map(|d| format!("{}\n", printable(&d.to_string()))).collect(),
     };
     streams.print(out.as_bytes())?;
-    if differences.is_empty() && !cut_off {
+    if differences.is_empty() {
         streams.say("everything is as it was installed\n");
         return Ok(exit::command::PROCEED);
     }

@@ -173,11 +173,11 @@ impl Host {
             state_dir: overrides
                 .state_dir
                 .or_else(|| path("VIRT_HOOKS_STATE_DIR"))
-                .or(config.state_dir.map(&at))
-                .unwrap_or_else(|| if root.is_some() { at(STATE.into()) } else { default_state_dir(&path) }),
+                .or(config.state_dir)
+                .unwrap_or_else(|| default_state_dir(&path)),
             launch_flags_dir: path("VIRT_HOOKS_LAUNCH_FLAGS_DIR")
-                .or(config.launch_flags_dir.map(&at))
-                .unwrap_or_else(|| at(LAUNCH_FLAGS.into())),
+                .or(config.launch_flags_dir)
+                .unwrap_or_else(|| LAUNCH_FLAGS.into()),
             agent_socket,
             agent: config.agent,
             config_path,

@@ -36,9 +36,6 @@ pub struct Enable {
     /// A package, the file name of a hook, or one at one point: POINT/FILE
     #[arg(value_name = "HOOK")]
     pub hook: String,
-    /// Only say what would be done
-    #[arg(long)]
-    pub dry_run: bool,
 }
 
 /// Disables a hook.
@@ -47,9 +44,6 @@ pub struct Disable {
     /// A package, the file name of a hook, or one at one point: POINT/FILE
     #[arg(value_name = "HOOK")]
     pub hook: String,
-    /// Only say what would be done
-    #[arg(long)]
-    pub dry_run: bool,
 }
 
 /// Describes a package.

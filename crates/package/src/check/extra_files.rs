@@ -4,7 +4,6 @@
 use super::edit;
 use crate::author::PackageDir;
 use crate::doctor::{Finding, Kind, Severity, quote};
-use crate::shelf::mistake;
 use crate::tool::ask;
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
@@ -139,13 +138,20 @@ fn sudoers(source: &Path, file: &ManifestFile, out: &mut Vec<Finding>) {
         );
     }
     if let Some(said) = ask("visudo", &["-c", "-f"], source)
-        && let Some(mistake) = mistake(&said)
+        && !said.good
     {
-        add(
-            format!("is not understood by sudo: {mistake}"),
-            "with a mistake in one file of its rules sudo does not work at all",
-            format!("visudo -c -f {}", quote::path(source)),
-        );
+        let all: Vec<&str> = said.text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+        // visudo also checks owner and mode of the file, which are those of the checkout.
+        if all
+            .iter()
+            .any(|l| l.contains("syntax error") || l.contains("parse error") || l.contains("undefined"))
+        {
+            add(
+                format!("is not understood by sudo: {}", all.first().copied().unwrap_or_default()),
+                "with a mistake in one file of its rules sudo does not work at all",
+                format!("visudo -c -f {}", quote::path(source)),
+            );
+        }
     }
 }
 

@@ -77,14 +77,6 @@ pub enum ShelfError {
         /// What it is, and what to do.
         what: String,
     },
-    /// sudo does not understand a package's rules.
-    #[error("{} would keep sudo from working at all, nothing was changed: {said}", target.display())]
-    BadRules {
-        /// Where the rules were to go.
-        target: PathBuf,
-        /// What visudo said.
-        said: String,
-    },
     /// Another process is changing packages.
     #[error("another virt-hooks is changing the packages below {}: wait for its end and try again", .0.display())]
     Busy(PathBuf),

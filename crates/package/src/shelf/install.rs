@@ -43,8 +43,6 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// What is to be run for units, users and rules of udev, on a host and not in an image.
     pub scripts: Scripts,
-    /// The same for what goes: all of a removed package, and what a new version no longer has.
-    pub going: Scripts,
 }
 
 /// The packages below `root`, by name, and what could not be read, in a line each.
@@ -151,8 +149,6 @@ pub fn plan_install(root: &Root, manifest: &Manifest, items: Vec<Item>) -> Resul
         changes.extend(saved(root, target, kept, &mut notes)?);
         changes.push(Change::Remove { target: target.clone() });
     }
-    let gone = known.iter().flat_map(|k| k.files.keys()).filter(|t| !record.files.contains_key(*t));
-    let going = scripts_of(gone);
     let place = Path::new(PACKAGES).join(&manifest.name).join(RECORD);
     let text = record.text();
     if fs::read(root.place(&place)?).ok().as_ref() != Some(&text) {
@@ -166,7 +162,6 @@ pub fn plan_install(root: &Root, manifest: &Manifest, items: Vec<Item>) -> Resul
         changes,
         notes,
         scripts,
-        going,
     })
 }
 
@@ -212,23 +207,20 @@ pub fn plan_remove(root: &Root, name: &str) -> Result<Plan, ShelfError> {
     // Removed last to first: inner ones before outer ones.
     changes.extend(dirs.into_iter().map(|target| Change::Remove { target }));
     let changes = in_turn(name, changes, |t| record.files.get(t));
+    let any = ItemKind::File { content: b"any".to_vec(), mode: 0o644 };
+    let items: Vec<Item> = record
+        .files
+        .keys()
+        .map(|t| Item { target: t.clone(), kind: any.clone(), role: Role::File })
+        .collect();
     Ok(Plan {
         package: name.to_owned(),
         version: version.clone(),
         former: Some(version),
         changes,
         notes,
-        scripts: Scripts::default(),
-        going: scripts_of(record.files.keys()),
+        scripts: scripts(&items),
     })
-}
-
-/// What these files ask for, whatever is in them.
-fn scripts_of<'a>(targets: impl Iterator<Item = &'a PathBuf>) -> Scripts {
-    let any = ItemKind::File { content: b"any".to_vec(), mode: 0o644 };
-    let items: Vec<Item> =
-        targets.map(|t| Item { target: t.clone(), kind: any.clone(), role: Role::File }).collect();
-    scripts(&items)
 }
 
 /// Keeps what the administrator made of a file below `/etc` that is about to go.
@@ -368,26 +360,6 @@ mod tests {
         let plan = install(&root, package("a", None)).unwrap();
         assert!(plan.notes.iter().any(|n| n.contains("a.conf.virt-hooks.rpmsave")), "{:?}", plan.notes);
         assert!(!dir.path().join("etc/vdsm/a.conf").exists());
-        assert_eq!(
-            fs::read_to_string(dir.path().join("etc/vdsm/a.conf.virt-hooks.rpmsave")).unwrap(),
-            "mine"
-        );
-    }
-
-    #[test]
-    fn units_that_a_new_version_no_longer_has_are_stopped() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = Root::at(dir.path()).unwrap();
-        let unit = "/usr/lib/systemd/system/a.service";
-        let first = install(&root, package("a", Some((unit, "[Unit]\n")))).unwrap();
-        assert!(first.going.units.is_empty() && first.going.before_remove.is_empty());
-        let same =
-            plan_install(&root, &package("a", None).0, package("a", Some((unit, "[Unit]\n"))).1).unwrap();
-        assert!(same.going.units.is_empty());
-        let (manifest, items) = package("a", None);
-        let going = plan_install(&root, &manifest, items).unwrap().going;
-        assert_eq!(going.units, ["a.service"]);
-        assert!(going.before_remove.contains("systemctl stop a.service"), "{}", going.before_remove);
-        assert_eq!(plan_remove(&root, "a").unwrap().going, going);
+        assert_eq!(fs::read_to_string(dir.path().join("etc/vdsm/a.conf.virt-hooks.rpmsave")).unwrap(), "mine");
     }
 }

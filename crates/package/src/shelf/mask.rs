@@ -9,20 +9,20 @@ use std::path::{Path, PathBuf};
 
 const NOTHING: &str = "/dev/null";
 
-/// What becomes of a mask.
+/// What became of a mask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mask {
-    /// It is made or removed; with `dry_run` it would be.
+    /// It was made or removed.
     Changed(PathBuf),
     /// It was so already.
     Same(PathBuf),
 }
 
-/// Masks a hook: makes a link to `/dev/null` of its name in the layer; with `dry_run` says what would be made.
+/// Masks a hook: makes a link to `/dev/null` of its name in the layer.
 ///
 /// # Errors
 /// The administrator has a file of that name there, or it cannot be made.
-pub fn mask(layer: &Path, point: &str, file: &str, dry_run: bool) -> Result<Mask, ShelfError> {
+pub fn mask(layer: &Path, point: &str, file: &str) -> Result<Mask, ShelfError> {
     let dir = layer.join(point);
     let path = dir.join(file);
     if is_mask(&path) {
@@ -32,25 +32,21 @@ pub fn mask(layer: &Path, point: &str, file: &str, dry_run: bool) -> Result<Mask
         let what = "is a hook of the administrator's that takes the place of the package's: remove it, or its execute permission".to_owned();
         return Err(ShelfError::InTheWay { path, what });
     }
-    if dry_run {
-        return Ok(Mask::Changed(path));
-    }
     fs::create_dir_all(&dir).map_err(ShelfError::file("make", &dir))?;
     symlink(NOTHING, &path).map_err(ShelfError::file("make", &path))?;
     Ok(Mask::Changed(path))
 }
 
-/// Takes a mask away; with `dry_run` says what would be taken away. The directory of the hook point stays: others may
-/// have made it, or count on it.
+/// Takes a mask away.
 ///
 /// # Errors
 /// What is there is no mask, or it cannot be removed.
-pub fn unmask(layer: &Path, point: &str, file: &str, dry_run: bool) -> Result<Mask, ShelfError> {
+pub fn unmask(layer: &Path, point: &str, file: &str) -> Result<Mask, ShelfError> {
     let path = layer.join(point).join(file);
     if is_mask(&path) {
-        if !dry_run {
-            fs::remove_file(&path).map_err(ShelfError::file("remove", &path))?;
-        }
+        fs::remove_file(&path).map_err(ShelfError::file("remove", &path))?;
+        // A directory that was made for the mask; one with more in it stays.
+        let _ = path.parent().map(fs::remove_dir);
         return Ok(Mask::Changed(path));
     }
     match path.symlink_metadata() {
@@ -76,24 +72,12 @@ mod tests {
     fn off_and_on_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("p/50_a");
-        assert_eq!(mask(dir.path(), "p", "50_a", false).unwrap(), Mask::Changed(path.clone()));
-        assert_eq!(mask(dir.path(), "p", "50_a", false).unwrap(), Mask::Same(path.clone()));
+        assert_eq!(mask(dir.path(), "p", "50_a").unwrap(), Mask::Changed(path.clone()));
+        assert_eq!(mask(dir.path(), "p", "50_a").unwrap(), Mask::Same(path.clone()));
         assert_eq!(fs::read_link(&path).unwrap(), Path::new(NOTHING));
-        assert_eq!(unmask(dir.path(), "p", "50_a", false).unwrap(), Mask::Changed(path.clone()));
-        assert_eq!(unmask(dir.path(), "p", "50_a", false).unwrap(), Mask::Same(path.clone()));
-        // Somebody may have made it before.
-        assert!(dir.path().join("p").is_dir());
-    }
-
-    #[test]
-    fn a_dry_run_changes_nothing() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("p/50_a");
-        assert_eq!(mask(dir.path(), "p", "50_a", true).unwrap(), Mask::Changed(path.clone()));
+        assert_eq!(unmask(dir.path(), "p", "50_a").unwrap(), Mask::Changed(path.clone()));
+        assert_eq!(unmask(dir.path(), "p", "50_a").unwrap(), Mask::Same(path.clone()));
         assert!(!dir.path().join("p").exists());
-        mask(dir.path(), "p", "50_a", false).unwrap();
-        assert_eq!(unmask(dir.path(), "p", "50_a", true).unwrap(), Mask::Changed(path.clone()));
-        assert!(is_mask(&path));
     }
 
     #[test]
@@ -101,9 +85,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("p")).unwrap();
         fs::write(dir.path().join("p/50_a"), "mine").unwrap();
-        assert!(
-            mask(dir.path(), "p", "50_a", false).is_err() && unmask(dir.path(), "p", "50_a", false).is_err()
-        );
+        assert!(mask(dir.path(), "p", "50_a").is_err() && unmask(dir.path(), "p", "50_a").is_err());
         assert_eq!(fs::read_to_string(dir.path().join("p/50_a")).unwrap(), "mine");
     }
 }

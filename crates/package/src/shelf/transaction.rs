@@ -223,11 +223,7 @@ impl Transaction {
                 return Err(ShelfError::Record { path, what });
             }
         }
-        if journal.done {
-            self.clean(&journal)?;
-        } else {
-            self.undo(&journal, step)?;
-        }
+        if journal.done { self.clean(&journal)? } else { self.undo(&journal, step)? }
         Ok(true)
     }
 
