@@ -10,11 +10,9 @@ mod archive;
 mod error;
 mod install;
 mod mask;
-mod names;
 mod properties;
 mod record;
 mod root;
-mod sequence;
 pub mod transaction;
 mod verify;
 
