@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output};
 use virt_hooks_package::build::layout::{PACKAGES, Package, RustHooks, plan};
 use virt_hooks_package::build::{Format, Parcel, write};
-use virt_hooks_package::shelf::RECORD;
+use virt_hooks_package::shelf::{RECORD, names};
 
 /// Half a year before this was written: neither tool likes packages from the future.
 const TIME: u32 = 1_764_000_000;
@@ -53,6 +53,7 @@ fn main() -> ExitCode {
         trial("lintian_is_content", &["lintian"], lintian),
         trial("rpm_installs_and_removes_without_a_trace", &["rpm", "root", "ldd"], rpm_installs),
         trial("dpkg_installs_and_removes_without_a_trace", &["dpkg", "root", "ldd"], dpkg_installs),
+        trial("logrotate_passes_over_what_lies_beside", &["logrotate"], logrotate),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
@@ -62,7 +63,8 @@ fn has(tool: &str) -> bool {
         return rustix::process::geteuid().is_root();
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| dir.join(tool).is_file())
+    let dirs = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    dirs.into_iter().any(|dir| dir.join(tool).is_file())
 }
 
 /// Runs a tool, and gives what it said where it ended well.
@@ -440,4 +442,42 @@ fn dpkg_installs() -> Result<(), Failed> {
         before.remove(place);
     }
     same(&after, &before, &root)
+}
+
+/// What lies beside a rule for moments, or until somebody looks at it, is not read a second time.
+fn logrotate() -> Result<(), Failed> {
+    let dir = tempfile::tempdir()?;
+    let rules = dir.path().join("rules.d");
+    fs::create_dir(&rules)?;
+    let rule = format!("{} {{\n  weekly\n  missingok\n}}\n", dir.path().join("mine.log").display());
+    let real = rules.join("mine");
+    fs::write(&real, &rule)?;
+    for path in
+        [names::beside_new(&real), names::beside_saved(&real), names::staged(&real), names::kept(&real)]
+    {
+        fs::write(path, &rule)?;
+    }
+    let main = dir.path().join("main.conf");
+    fs::write(&main, format!("include {}\n", rules.display()))?;
+    let said = || -> Result<String, Failed> {
+        let state = dir.path().join("state");
+        let path = "/usr/sbin:/sbin:/usr/bin:/bin";
+        let out =
+            Command::new("logrotate").env("PATH", path).arg("-d").arg("-s").arg(state).arg(&main).output()?;
+        Ok(String::from_utf8_lossy(&out.stderr).into_owned())
+    };
+    let good = said()?;
+    if !good.contains("mine.log") || good.contains("duplicate") {
+        return Err(good.into());
+    }
+    // Names with another end, or with a dot in front, are read and spoil the rule.
+    for name in ["mine.virt-hooks-new", ".mine.virt-hooks.rpmnew"] {
+        fs::write(rules.join(name), &rule)?;
+        let bad = said()?;
+        if !bad.contains("duplicate log entry") {
+            return Err(bad.into());
+        }
+        fs::remove_file(rules.join(name))?;
+    }
+    Ok(())
 }

@@ -130,16 +130,16 @@ fn an_upgrade_takes_what_is_no_more_and_keeps_what_was_changed_on_the_host() {
     assert!(done.stderr.contains("installed: mine: 1.0 became 1.1"), "{}", done.stderr);
     let tree = image.tree();
     assert_eq!(tree["etc/modprobe.d/mine.conf"], "options mine\n");
-    assert_eq!(tree["etc/modprobe.d/mine.conf.virt-hooks-new"], "options b\n");
+    assert_eq!(tree["etc/modprobe.d/mine.conf.virt-hooks.rpmnew"], "options b\n");
     assert!(!tree.contains_key("usr/share/virt-hooks/packages/mine/t"));
     assert!(
         image
             .run("remove mine")
             .ended(0)
             .stderr
-            .contains("kept as /etc/modprobe.d/mine.conf.virt-hooks-save")
+            .contains("kept as /etc/modprobe.d/mine.conf.virt-hooks.rpmsave")
     );
-    assert_eq!(image.tree()["etc/modprobe.d/mine.conf.virt-hooks-save"], "options mine\n");
+    assert_eq!(image.tree()["etc/modprobe.d/mine.conf.virt-hooks.rpmsave"], "options mine\n");
 }
 
 #[test]

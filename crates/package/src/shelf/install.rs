@@ -2,8 +2,10 @@
 //! What installing and removing a package would change.
 
 use super::error::ShelfError;
+use super::names::{beside_new, beside_saved};
 use super::record::{Kept, RECORD, Record};
 use super::root::Root;
+use super::sequence::in_turn;
 use super::transaction::Change;
 use crate::build::layout::{PACKAGES, Role};
 use crate::build::{Item, ItemKind, Scripts, scripts};
@@ -126,7 +128,7 @@ pub fn plan_install(root: &Root, manifest: &Manifest, items: Vec<Item>) -> Resul
             }
             (Some(now), _) if Some(now) == wanted => continue,
             (Some(now), Some(ours)) if item.role == Role::Configuration && now != ours => {
-                let beside = PathBuf::from(format!("{}.virt-hooks-new", item.target.display()));
+                let beside = beside_new(&item.target);
                 notes.push(format!(
                     "{} was changed on this host and is kept; the package's is {}",
                     item.target.display(),
@@ -152,6 +154,7 @@ pub fn plan_install(root: &Root, manifest: &Manifest, items: Vec<Item>) -> Resul
     if fs::read(root.place(&place)?).ok().as_ref() != Some(&text) {
         changes.push(Change::Put { target: place, what: ItemKind::File { content: text, mode: 0o644 } });
     }
+    let changes = in_turn(&manifest.name, changes, |t| known.as_ref()?.files.get(t));
     Ok(Plan {
         package: manifest.name.clone(),
         version: manifest.version.clone(),
@@ -203,6 +206,7 @@ pub fn plan_remove(root: &Root, name: &str) -> Result<Plan, ShelfError> {
     dirs.dedup();
     // Removed last to first: inner ones before outer ones.
     changes.extend(dirs.into_iter().map(|target| Change::Remove { target }));
+    let changes = in_turn(name, changes, |t| record.files.get(t));
     let any = ItemKind::File { content: b"any".to_vec(), mode: 0o644 };
     let items: Vec<Item> = record
         .files
@@ -230,7 +234,7 @@ fn saved(
     if !target.starts_with("/etc") || look(&place)?.is_none_or(|now| now == *kept) {
         return Ok(None);
     }
-    let beside = PathBuf::from(format!("{}.virt-hooks-save", target.display()));
+    let beside = beside_saved(target);
     notes.push(format!("{} was changed on this host and is kept as {}", target.display(), beside.display()));
     let content = fs::read(&place).map_err(ShelfError::file("read", &place))?;
     Ok(Some(Change::Put { target: beside, what: ItemKind::File { content, mode: 0o600 } }))
@@ -354,8 +358,11 @@ mod tests {
         install(&root, package("a", Some(("/etc/vdsm/a.conf", "theirs")))).unwrap();
         fs::write(dir.path().join("etc/vdsm/a.conf"), "mine").unwrap();
         let plan = install(&root, package("a", None)).unwrap();
-        assert!(plan.notes.iter().any(|n| n.contains("a.conf.virt-hooks-save")), "{:?}", plan.notes);
+        assert!(plan.notes.iter().any(|n| n.contains("a.conf.virt-hooks.rpmsave")), "{:?}", plan.notes);
         assert!(!dir.path().join("etc/vdsm/a.conf").exists());
-        assert_eq!(fs::read_to_string(dir.path().join("etc/vdsm/a.conf.virt-hooks-save")).unwrap(), "mine");
+        assert_eq!(
+            fs::read_to_string(dir.path().join("etc/vdsm/a.conf.virt-hooks.rpmsave")).unwrap(),
+            "mine"
+        );
     }
 }

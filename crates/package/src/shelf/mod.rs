@@ -9,10 +9,14 @@
 mod archive;
 mod error;
 mod install;
+#[cfg(test)]
+mod interrupted_tests;
 mod mask;
+pub mod names;
 mod properties;
 mod record;
 mod root;
+mod sequence;
 pub mod transaction;
 mod verify;
 
