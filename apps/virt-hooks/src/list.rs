@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use crate::order;
 use crate::points;
 use crate::render::{Style, Table, paint, printable};
+use crate::shelf::tell_interrupted;
 use crate::streams::{Look, Streams};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +30,7 @@ pub(crate) fn run(
 ) -> Result<u8, Failure> {
     let host = locations.host(environ)?;
     host.check_layers()?;
+    tell_interrupted(host.settings.packages_dir.as_deref(), streams);
     let directories = directories(&host.settings.layers)?;
     let catalogue = host.catalogue;
     if let Some(name) = &list.point

@@ -8,10 +8,11 @@ use crate::list::pretty;
 use crate::render::{Style, count, paint, printable};
 use crate::streams::Streams;
 use serde::Serialize;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use virt_hooks_contract::{Manifest, exit};
 use virt_hooks_package::build::{Item, Parcel, layout, layout::RustHooks};
-use virt_hooks_package::shelf::transaction::{Change, Transaction};
+use virt_hooks_package::shelf::transaction::{Change, JOURNAL, Transaction, interrupted};
 use virt_hooks_package::shelf::{
     Difference, Plan, Root, ShelfError, plan_install, plan_remove, unpack, verify as held,
 };
@@ -32,6 +33,39 @@ impl Locations {
     }
 }
 
+/// What is said where an install or remove was interrupted; `None`: none was.
+fn cut_off(packages: Option<&Path>) -> Option<String> {
+    let packages = packages?;
+    // Who may not look is told so by what needs it.
+    interrupted(packages).unwrap_or(false).then(|| {
+        format!(
+            "an install or remove was interrupted ({} is left): what is there may be half of a package; \"virt-hooks verify --recover\" as root undoes it",
+            packages.join(JOURNAL).display()
+        )
+    })
+}
+
+/// For verbs that only read: says that an install or remove was interrupted.
+pub(crate) fn tell_interrupted(packages: Option<&Path>, streams: &mut Streams<'_>) {
+    if let Some(line) = cut_off(packages) {
+        streams.warn(&line);
+    }
+}
+
+/// For verbs that write: first undoes what an interrupted install or remove left.
+pub(crate) fn mend_first(root: &Root, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    if interrupted(&root.place(Path::new(layout::PACKAGES))?)? {
+        tell_recovered(&Transaction::begin(root)?, streams);
+    }
+    Ok(())
+}
+
+fn tell_recovered(transaction: &Transaction, streams: &mut Streams<'_>) {
+    if transaction.recovered() {
+        streams.warn("an install or remove was interrupted before: what it left half done is undone now");
+    }
+}
+
 pub(crate) fn install(
     install: &Install,
     locations: &Locations,
@@ -45,10 +79,12 @@ pub(crate) fn install(
         streams.warn(&format!("{}: {wrong}", manifest.name));
     }
     if install.dry_run {
+        tell_interrupted(Some(&root.place(Path::new(layout::PACKAGES))?), streams);
         let plan = plan_install(&root, &manifest, items)?;
         return show(&plan, "install", streams);
     }
     let transaction = Transaction::begin(&root)?;
+    tell_recovered(&transaction, streams);
     let plan = plan_install(&root, &manifest, items)?;
     transaction.apply(&plan.changes)?;
     for note in &plan.notes {
@@ -91,8 +127,10 @@ pub(crate) fn remove(
 ) -> Result<u8, Failure> {
     let root = locations.package_root()?;
     if remove.dry_run {
+        tell_interrupted(Some(&root.place(Path::new(layout::PACKAGES))?), streams);
         return show(&plan_remove(&root, &remove.package)?, "remove", streams);
     }
+    mend_first(&root, streams)?;
     // Asked for before the lock is made: where there is nothing nothing is made.
     plan_remove(&root, &remove.package)?;
     let transaction = Transaction::begin(&root)?;
@@ -181,12 +219,21 @@ pub(crate) fn verify(
     locations: &Locations,
     streams: &mut Streams<'_>,
 ) -> Result<u8, Failure> {
-    let differences = held(&locations.package_root()?, &verify.packages)?;
+    let root = locations.package_root()?;
+    if verify.recover {
+        tell_recovered(&Transaction::begin(&root)?, streams);
+    }
+    let cut_off = cut_off(Some(&root.place(Path::new(layout::PACKAGES))?));
+    let differences = held(&root, &verify.packages)?;
     let out = match verify.format {
         Format::Json => pretty(&differences.iter().map(DifferenceRecord::from).collect::<Vec<_>>())?,
         Format::Text => differences.iter().map(|d| format!("{}\n", printable(&d.to_string()))).collect(),
     };
     streams.print(out.as_bytes())?;
+    if let Some(line) = cut_off {
+        streams.warn(&line);
+        return Ok(exit::command::VETO);
+    }
     if differences.is_empty() {
         streams.say("everything is as it was installed\n");
         return Ok(exit::command::PROCEED);

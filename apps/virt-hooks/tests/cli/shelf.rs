@@ -9,20 +9,20 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// A root, packages beside it, and the command run on both.
-struct Image(TempDir);
+pub(crate) struct Image(TempDir);
 
 impl Image {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let image = Self(TempDir::new().unwrap());
         fs::create_dir(image.path("root")).unwrap();
         image
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn file(&self, name: &str, text: &str) -> &Self {
+    pub(crate) fn file(&self, name: &str, text: &str) -> &Self {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
@@ -30,7 +30,7 @@ impl Image {
     }
 
     /// The source of a package with one hook at `before_vm_start`, and these further lines in its manifest.
-    fn package(&self, name: &str, version: &str, lines: &str) -> &Self {
+    pub(crate) fn package(&self, name: &str, version: &str, lines: &str) -> &Self {
         let (top, tables) = lines.split_once("--\n").unwrap_or((lines, ""));
         self.file(
             &format!("{name}/hook.toml"),
@@ -42,17 +42,17 @@ impl Image {
         self.file(&format!("{name}/before_vm_start.sh"), &format!("#!/bin/sh\necho {name} {version} >&2\n"))
     }
 
-    fn run(&self, arguments: &str) -> Done {
+    pub(crate) fn run(&self, arguments: &str) -> Done {
         let arguments = arguments.replace("@", &format!("{}/", self.0.path().display()));
         Case::new().says(&format!("--root {} {arguments}", self.path("root").display())).run()
     }
 
-    fn hook(&self, name: &str) -> PathBuf {
+    pub(crate) fn hook(&self, name: &str) -> PathBuf {
         self.path(&format!("root/usr/libexec/vdsm/hooks/before_vm_start/50_{name}"))
     }
 
     /// Everything below the root, by place, with what is in it.
-    fn tree(&self) -> BTreeMap<String, String> {
+    pub(crate) fn tree(&self) -> BTreeMap<String, String> {
         fn walk(dir: &Path, top: &Path, all: &mut BTreeMap<String, String>) {
             for entry in fs::read_dir(dir).unwrap().flatten() {
                 let path = entry.path();
@@ -256,6 +256,27 @@ fn disabled_hooks_stay_so_through_an_upgrade() {
     image.file("root/etc/virt-hooks/hooks/before_vm_start/50_mine", "mine");
     assert!(image.run("disable mine").refused(3).contains("a hook of the administrator's"));
     assert!(image.run("disable nothing").refused(2).contains("neither an installed package nor a hook"));
+}
+
+#[test]
+fn a_dry_run_of_a_switch_changes_nothing() {
+    let image = Image::new();
+    image.package("mine", "1.0", "");
+    image.run("install @mine").ended(0);
+    fs::create_dir_all(image.path("root/etc/virt-hooks/hooks/before_vm_start")).unwrap();
+    let mask = image.path("root/etc/virt-hooks/hooks/before_vm_start/50_mine");
+    let done = image.run("disable mine --dry-run").ended(0);
+    assert_eq!(done.stdout, format!("put {}\n", mask.display()));
+    assert_eq!(done.stderr, "would disable mine: 1 change\n");
+    assert!(mask.symlink_metadata().is_err());
+    image.run("disable mine").ended(0);
+    assert_eq!(image.run("disable mine --dry-run").ended(0).stdout, "");
+    let done = image.run("enable mine --dry-run").ended(0);
+    assert_eq!(done.stdout, format!("remove {}\n", mask.display()));
+    assert!(mask.symlink_metadata().is_ok());
+    // The point's directory may be the main package's.
+    image.run("enable mine").ended(0);
+    assert!(mask.symlink_metadata().is_err() && mask.parent().unwrap().is_dir());
 }
 
 #[test]

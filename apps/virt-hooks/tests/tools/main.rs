@@ -51,6 +51,7 @@ fn main() -> ExitCode {
         trial("visudo", &["visudo"], visudo),
         trial("systemd", &["systemd-analyze"], systemd),
         trial("schema", &["xmllint", "/usr/share/libvirt/schemas/domain.rng"], schema),
+        trial("kill", &["strace", "/usr/bin/sh"], killed_at_any_call),
         trial("virsh", &["virsh"], a_vm_that_libvirt_knows),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
@@ -186,4 +187,92 @@ fn a_vm_that_libvirt_knows() {
     assert!(done.stderr.contains("<name>test</name>"), "{}", done.stderr);
     let said = run("nobody").refused(3);
     assert!(said.starts_with("read the XML of VM nobody: virsh: "), "{said}");
+}
+
+/// A process that is really killed: at each of the calls with which it changes files.
+fn killed_at_any_call() {
+    // strace counts each of them by itself.
+    const CALLS: [&str; 10] = [
+        "rename",
+        "renameat",
+        "renameat2",
+        "link",
+        "linkat",
+        "unlink",
+        "unlinkat",
+        "mkdir",
+        "mkdirat",
+        "fsync",
+    ];
+    let manifest = |version: &str, order: &str| {
+        format!(
+            "manifest = 1\nname = \"mine\"\nversion = \"{version}\"\nsummary = \"s\"\ndescription = \"d\"\n\
+             licence = \"MIT\"\n[[point]]\nname = \"before_vm_start\"\norder = {order}\n\
+             [[file]]\nsource = \"before_vm_start.sh\"\ntarget = \"/etc/vdsm/mine.{version}\"\n"
+        )
+    };
+    let mut done = Case::new().says("points").run().ended(0);
+    let mut ends = Vec::new();
+    for (name, version, order) in [("old", "1", "50"), ("new", "2", "60")] {
+        std::fs::create_dir_all(done.path(name)).unwrap();
+        std::fs::write(done.path(name).join("hook.toml"), manifest(version, order)).unwrap();
+        std::fs::write(done.path(name).join("before_vm_start.sh"), "#!/bin/sh\n").unwrap();
+        std::fs::create_dir_all(done.path(&format!("root-{name}"))).unwrap();
+        let root = format!("root-{name}");
+        done = then(done, &["--root", &root, "install", name]).ended(0);
+        ends.push(files(&done.path(&root)));
+    }
+    let mut interrupted = 0;
+    let kills = CALLS.iter().flat_map(|call| (1..100).map(move |at| (*call, at)));
+    let mut through = "";
+    for (call, at) in kills {
+        // It came to its end without that many of this call.
+        if call == through {
+            continue;
+        }
+        let root = done.path("root");
+        let _ = std::fs::remove_dir_all(&root);
+        std::fs::create_dir(&root).unwrap();
+        done = then(done, &["--root", "root", "install", "old"]).ended(0);
+        let case = done.again().arguments(["--root", "root", "install", "new"]);
+        let plain = case.command();
+        let mut command = Command::new("strace");
+        command
+            .args(["-f", "-o", "/dev/null", "-e", &format!("trace=?{call}"), "-e"])
+            .arg(format!("inject=?{call}:signal=SIGKILL:when={at}"))
+            .arg(plain.get_program())
+            .args(plain.get_args())
+            .current_dir(plain.get_current_dir().unwrap());
+        done = case.run_as(command);
+        if done.code == 0 {
+            through = call;
+        }
+        if root.join("usr/share/virt-hooks/packages/.transaction.json").exists() {
+            interrupted += 1;
+            done = then(done, &["--root", "root", "verify"]).ended(1);
+            assert!(done.stderr.contains("was interrupted"), "{call} {at}: {}", done.stderr);
+        }
+        done = then(done, &["--root", "root", "verify", "--recover"]).ended(0);
+        let now = files(&root);
+        assert!(ends.contains(&now), "killed at {call} {at}: {:?}", now.keys());
+        assert!(call != through || now == ends[1]);
+    }
+    assert!(interrupted > 15, "{interrupted}");
+}
+
+/// All files below a directory, with what is in them.
+fn files(dir: &Path) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
+    let mut all = std::collections::BTreeMap::new();
+    let mut left = vec![dir.to_owned()];
+    while let Some(next) = left.pop() {
+        for entry in fs::read_dir(next).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                left.push(path);
+            } else if !path.ends_with(".lock") {
+                all.insert(path.strip_prefix(dir).unwrap().to_owned(), fs::read(&path).unwrap());
+            }
+        }
+    }
+    all
 }

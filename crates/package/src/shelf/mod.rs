@@ -23,7 +23,7 @@ mod verify;
 pub use archive::unpack;
 pub use error::ShelfError;
 pub use install::{Installed, Plan, installed, plan_install, plan_remove};
-pub use mask::{Mask, mask, unmask};
+pub use mask::{Mask, Switch};
 pub use properties::{EngineConfig, EngineKey};
 pub use record::{Kept, RECORD, Record};
 pub use root::Root;
