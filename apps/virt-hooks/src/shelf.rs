@@ -20,7 +20,7 @@ use virt_hooks_package::shelf::{
 impl From<ShelfError> for Failure {
     fn from(e: ShelfError) -> Self {
         match e {
-            ShelfError::Unknown { .. } => Self::usage(e.to_string()),
+            ShelfError::Unknown { .. } | ShelfError::Root { .. } => Self::usage(e.to_string()),
             _ => Self::unusable(e.to_string()),
         }
     }

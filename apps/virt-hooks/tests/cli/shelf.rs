@@ -240,6 +240,28 @@ fn a_root_is_not_left_by_a_link() {
 }
 
 #[test]
+fn a_root_that_is_not_there_is_told_by_every_verb() {
+    for verb in [
+        "install .",
+        "remove mine",
+        "enable mine",
+        "disable mine",
+        "info mine",
+        "list",
+        "verify",
+        "order before_vm_start",
+        "properties",
+    ] {
+        let line = Case::new().says(&format!("--root nowhere {verb}")).run().refused(2);
+        assert_eq!(
+            line,
+            "--root nowhere: No such file or directory (os error 2): give the directory of an image, or make one to try things in",
+            "{verb}"
+        );
+    }
+}
+
+#[test]
 fn disabled_hooks_stay_so_through_an_upgrade() {
     let image = Image::new();
     image.package("mine", "1.0", "");

@@ -51,6 +51,7 @@ fn main() -> ExitCode {
         trial("visudo", &["visudo"], visudo),
         trial("systemd", &["systemd-analyze"], systemd),
         trial("schema", &["xmllint", "/usr/share/libvirt/schemas/domain.rng"], schema),
+        trial("root", &["strace"], nothing_outside_of_a_root_is_written),
         trial("kill", &["strace", "/usr/bin/sh"], killed_at_any_call),
         trial("virsh", &["virsh"], a_vm_that_libvirt_knows),
     ];
@@ -275,4 +276,53 @@ fn files(dir: &Path) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
         }
     }
     all
+}
+
+/// With `--root` no verb of administrators changes anything elsewhere.
+fn nothing_outside_of_a_root_is_written() {
+    let manifest = "manifest = 1\nname = \"mine\"\nversion = \"1\"\nsummary = \"s\"\ndescription = \"d\"\nlicence = \"MIT\"\n\
+                    [[point]]\nname = \"before_vm_start\"\norder = 50\n";
+    let case = Case::new().file("mine/hook.toml", manifest).file("mine/before_vm_start.sh", "#!/bin/sh\n");
+    std::fs::create_dir(case.path("root")).unwrap();
+    let mut done = case.says("points").run().ended(0);
+    let root = fs::canonicalize(done.path("root")).unwrap();
+    for (verb, writes) in [
+        ("install mine", true),
+        ("list", false),
+        ("info mine", false),
+        ("order before_vm_start", false),
+        ("properties", false),
+        ("verify", false),
+        ("doctor", false),
+        ("disable mine", true),
+        ("enable mine", true),
+        ("remove mine", true),
+    ] {
+        let log = done.path("log");
+        let case = done.again().says("--root root").says(verb);
+        let plain = case.command();
+        let mut command = Command::new("strace");
+        command.args(["-f", "-s", "4096", "-o"]).arg(&log);
+        command.args(["-e", "trace=?open,?openat,?creat,?mkdir,?mkdirat,?rename,?renameat,?renameat2,?link,?linkat,?symlink,?symlinkat,?unlink,?unlinkat,?rmdir,?truncate,?chmod,?fchmodat"]);
+        // The set-up of this host, and not that of the other tests.
+        command.arg(plain.get_program()).args(plain.get_args()).current_dir(plain.get_current_dir().unwrap());
+        done = case.run_as(command);
+        let text = fs::read_to_string(&log).unwrap();
+        let mut written = 0;
+        for line in text.lines().filter(|l| !l.contains("ENOENT") && l.contains('"')) {
+            let reads =
+                line.contains(" open") && !["O_WRONLY", "O_RDWR", "O_CREAT"].iter().any(|f| line.contains(f));
+            // The last path is what is made; a link's may be anywhere.
+            let path = line.rsplit('"').nth(1).unwrap_or_default();
+            if reads || path == "/dev/null" {
+                continue;
+            }
+            written += 1;
+            let place = std::path::absolute(done.path(path)).unwrap();
+            let place = fs::canonicalize(place.parent().unwrap()).unwrap_or(place);
+            assert!(place.starts_with(&root), "{verb}: {line}");
+        }
+        assert!(done.code == 0 || verb == "doctor", "{verb}: {}", done.stderr);
+        assert!(!writes || written > 0, "{verb}: nothing seen in {text}");
+    }
 }

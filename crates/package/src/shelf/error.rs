@@ -29,6 +29,14 @@ pub enum ShelfError {
         /// Why it is none, and what to do.
         what: String,
     },
+    /// What was named as a root is none.
+    #[error("--root {}: {source}: give the directory of an image, or make one to try things in", path.display())]
+    Root {
+        /// What was named.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// A place leads out of the root by a link.
     #[error("{} leads out of {} by a link: nothing was changed", path.display(), root.display())]
     Escapes {

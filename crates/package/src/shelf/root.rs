@@ -21,10 +21,10 @@ impl Root {
     /// # Errors
     /// It is no directory.
     pub fn at(dir: &Path) -> Result<Self, ShelfError> {
-        let real = fs::canonicalize(dir).map_err(ShelfError::file("use as a root", dir))?;
+        let wrong = |source| ShelfError::Root { path: dir.to_owned(), source };
+        let real = fs::canonicalize(dir).map_err(wrong)?;
         if !real.is_dir() {
-            let source = io::Error::from(io::ErrorKind::NotADirectory);
-            return Err(ShelfError::file("use as a root", dir)(source));
+            return Err(wrong(io::ErrorKind::NotADirectory.into()));
         }
         Ok(Self(real))
     }
@@ -91,8 +91,6 @@ mod tests {
         symlink("/etc", dir.path().join("usr")).unwrap();
         let said = root.place(Path::new("/usr/share/x")).unwrap_err().to_string();
         assert!(said.contains("leads out of"), "{said}");
-        assert!(
-            Root::at(Path::new("/no/such")).unwrap_err().to_string().starts_with("use as a root /no/such")
-        );
+        assert!(Root::at(Path::new("/no/such")).unwrap_err().to_string().starts_with("--root /no/such: "));
     }
 }
