@@ -49,6 +49,7 @@ fn main() -> ExitCode {
         trial("go", &["go"], go),
         trial("shellcheck", &["shellcheck"], shellcheck),
         trial("visudo", &["visudo"], visudo),
+        trial("sudoers", &["visudo"], rules_that_lock_everybody_out),
         trial("systemd", &["systemd-analyze"], systemd),
         trial("schema", &["xmllint", "/usr/share/libvirt/schemas/domain.rng"], schema),
         trial("root", &["strace"], nothing_outside_of_a_root_is_written),
@@ -142,6 +143,40 @@ fn visudo() {
     let rules = |text: &'static str| found_in(move |dir| with_file(dir, "/etc/sudoers.d/50_a", "0440", text));
     assert_eq!(rules("vdsm ALL=(ALL) NOPASSWD: /usr/sbin/ip\n"), []);
     only(&rules("vdsm may do all\n"), "sudoers-syntax", "is not understood by sudo");
+}
+
+/// They are neither packaged nor installed, from a directory or an archive, and what was there stays.
+fn rules_that_lock_everybody_out() {
+    let manifest = "manifest = 1\nname = \"mine\"\nversion = \"1\"\nsummary = \"s\"\ndescription = \"d\"\nlicence = \"MIT\"\n\
+                    [[point]]\nname = \"before_vm_start\"\norder = 50\n\
+                    [[file]]\nsource = \"rules\"\ntarget = \"/etc/sudoers.d/50_mine\"\nmode = \"0440\"\n";
+    let good = "vdsm ALL=(ALL) NOPASSWD: /usr/sbin/ip\n";
+    let case = Case::new().file("mine/hook.toml", manifest).file("mine/before_vm_start.sh", "#!/bin/sh\n");
+    std::fs::create_dir(case.path("root")).unwrap();
+    let done = case.file("mine/rules", good).says("--root root install mine").run().ended(0);
+    let done = then(done, &["package", "mine", "--format", "tar", "--out", "out"]).ended(0);
+    let before = files(&done.path("root"));
+    fs::write(done.path("mine/rules"), "vdsm may do all\n").unwrap();
+    // The archive of the good one, with the bad rules in it.
+    let script = "set -e; mkdir t; cd t; tar xzf ../out/*.tar.gz; chmod 640 etc/sudoers.d/50_mine; \
+                  cp ../mine/rules etc/sudoers.d/50_mine; chmod 440 etc/sudoers.d/50_mine; tar czf ../bad.tar.gz .";
+    assert!(Command::new("sh").args(["-c", script]).current_dir(done.path("")).status().unwrap().success());
+    let mut done = done;
+    for arguments in [
+        &["--root", "root", "install", "mine"][..],
+        &["--root", "root", "install", "mine", "--dry-run"],
+        &["--root", "root", "install", "bad.tar.gz"],
+        &["package", "mine", "--format", "deb", "--out", "out"],
+    ] {
+        done = then(done, arguments).ended(3);
+        let said = &done.stderr;
+        assert!(
+            said.starts_with("virt-hooks: target /etc/sudoers.d/50_mine: sudo would do nothing"),
+            "{said}"
+        );
+        assert!(said.contains("visudo says: 50_mine:1:") && said.contains("syntax error"), "{said}");
+        assert_eq!(files(&done.path("root")), before);
+    }
 }
 
 fn systemd() {

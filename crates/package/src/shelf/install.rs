@@ -9,6 +9,7 @@ use super::sequence::in_turn;
 use super::transaction::Change;
 use crate::build::layout::{PACKAGES, Role};
 use crate::build::{Item, ItemKind, Scripts, scripts};
+use crate::sudoers::{self, Looked};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -77,6 +78,7 @@ fn record_in(home: &Path) -> Result<Option<Record>, ShelfError> {
 /// way.
 pub fn plan_install(root: &Root, manifest: &Manifest, items: Vec<Item>) -> Result<Plan, ShelfError> {
     let (all, mut notes) = installed(root)?;
+    rules_for_sudo(root, &items, &mut notes)?;
     let former = all.iter().find(|p| p.manifest.name == manifest.name);
     if let Some(former) = former {
         not_of_a_package_manager(root, former)?;
@@ -163,6 +165,25 @@ pub fn plan_install(root: &Root, manifest: &Manifest, items: Vec<Item>) -> Resul
         notes,
         scripts,
     })
+}
+
+/// Sees that sudo works afterwards.
+fn rules_for_sudo(root: &Root, items: &[Item], notes: &mut Vec<String>) -> Result<(), ShelfError> {
+    let existing = root.is_host().then(|| Path::new("/etc/sudoers"));
+    let looked = sudoers::look(items, existing)?;
+    if looked == Looked::WithoutVisudo {
+        notes.push(
+            "visudo is not installed: of the rules for sudo only name and mode were looked at; \"visudo -c\" says whether sudo takes them"
+                .to_owned(),
+        );
+    }
+    let is_there = items.iter().any(|i| i.target.starts_with(sudoers::DIRECTORY));
+    if is_there && !rustix::process::geteuid().is_root() {
+        notes.push(
+            "the rules for sudo belong to you, and sudo wants them to be root's: chown them".to_owned(),
+        );
+    }
+    Ok(())
 }
 
 /// What removing the package would change.
