@@ -9,12 +9,11 @@ use crate::render::{Style, count, paint, printable};
 use crate::streams::Streams;
 use serde::Serialize;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use virt_hooks_contract::{Manifest, exit};
 use virt_hooks_package::build::{Item, Parcel, layout, layout::RustHooks};
 use virt_hooks_package::shelf::transaction::{Change, JOURNAL, Transaction, interrupted};
 use virt_hooks_package::shelf::{
-    Difference, Plan, Root, ShelfError, plan_install, plan_remove, unpack, verify as held,
+    Difference, Plan, Root, SetUp, ShelfError, Task, plan_install, plan_remove, unpack, verify as held,
 };
 
 impl From<ShelfError> for Failure {
@@ -86,15 +85,9 @@ pub(crate) fn install(
     let transaction = Transaction::begin(&root)?;
     tell_recovered(&transaction, streams);
     let plan = plan_install(&root, &manifest, items)?;
-    transaction.apply(&plan.changes)?;
-    for note in &plan.notes {
+    let notes = SetUp::of(&root).carry_out(&transaction, &plan, Task::Install)?;
+    for note in plan.notes.iter().chain(&notes) {
         streams.warn(note);
-    }
-    let left = if plan.former.is_some() { "2" } else { "1" };
-    run_script(&root, &plan.scripts.after_install, left, streams);
-    if plan.former.is_some() {
-        // As at an upgrade by rpm: what runs is started anew.
-        run_script(&root, &plan.scripts.after_remove, "1", streams);
     }
     let said = match &plan.former {
         _ if plan.changes.is_empty() => format!("{} {} is installed as it is", plan.package, plan.version),
@@ -135,12 +128,10 @@ pub(crate) fn remove(
     plan_remove(&root, &remove.package)?;
     let transaction = Transaction::begin(&root)?;
     let plan = plan_remove(&root, &remove.package)?;
-    run_script(&root, &plan.scripts.before_remove, "0", streams);
-    transaction.apply(&plan.changes)?;
-    for note in &plan.notes {
+    let notes = SetUp::of(&root).carry_out(&transaction, &plan, Task::Remove)?;
+    for note in plan.notes.iter().chain(&notes) {
         streams.warn(note);
     }
-    run_script(&root, &plan.scripts.after_remove, "0", streams);
     let word = paint("removed", Style::Good, streams.errors_look);
     streams.say(&format!("{word}: {} {}\n", plan.package, plan.version));
     Ok(exit::command::PROCEED)
@@ -167,25 +158,6 @@ fn show(plan: &Plan, verb: &str, streams: &mut Streams<'_>) -> Result<u8, Failur
         count(plan.changes.len(), "change")
     ));
     Ok(exit::command::PROCEED)
-}
-
-/// Does for units, users and rules of udev what a package manager's scripts would; in an image nothing runs.
-fn run_script(root: &Root, script: &str, packages: &str, streams: &mut Streams<'_>) {
-    if script.is_empty() || !root.is_host() {
-        return;
-    }
-    let ran = Command::new("/bin/sh")
-        .args(["-c", script, "sh", packages])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .status();
-    match ran {
-        Ok(status) if status.success() => {}
-        Ok(status) => streams
-            .warn(&format!("the package is in place, but not all of its set-up could be done ({status})")),
-        Err(e) => streams
-            .warn(&format!("the package is in place, but its set-up could not be done: run /bin/sh: {e}")),
-    }
 }
 
 /// A difference, as programs read it.

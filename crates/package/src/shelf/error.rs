@@ -85,6 +85,14 @@ pub enum ShelfError {
         /// What it is, and what to do.
         what: String,
     },
+    /// Nothing was changed in the end, but units were stopped before that and do not run again.
+    #[error("{source}; and units that were stopped for it do not run again: systemctl enable --now {units}")]
+    UnitsDown {
+        /// Which, with a space between them.
+        units: String,
+        /// Why nothing was changed.
+        source: Box<ShelfError>,
+    },
     /// Another process is changing packages.
     #[error("another virt-hooks is changing the packages below {}: wait for its end and try again", .0.display())]
     Busy(PathBuf),

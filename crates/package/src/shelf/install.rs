@@ -8,7 +8,7 @@ use super::root::Root;
 use super::sequence::in_turn;
 use super::transaction::Change;
 use crate::build::layout::{PACKAGES, Role};
-use crate::build::{Item, ItemKind, Scripts, scripts};
+use crate::build::{Item, ItemKind, Scripts, scripts, units};
 use crate::sudoers::{self, Looked};
 use std::fs;
 use std::io;
@@ -42,8 +42,29 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// What people should know, in a line each.
     pub notes: Vec<String>,
-    /// What is to be run for units, users and rules of udev, on a host and not in an image.
+    /// What is to be run for units, users and rules of udev that come or stay, on a host and not in an image.
     pub scripts: Scripts,
+    /// What is to be done for those that go.
+    pub leaving: Leaving,
+}
+
+/// What is to be done for files that go.
+#[derive(Clone, Debug, Default)]
+pub struct Leaving {
+    /// Units that are to be stopped, and not started any more.
+    pub units: Vec<String>,
+    /// What is to be run before and after, with "0" as the number of packages.
+    pub scripts: Scripts,
+}
+
+impl Leaving {
+    fn of<'a>(targets: impl Iterator<Item = &'a PathBuf>) -> Self {
+        // Where a file lies says what it is.
+        let any = ItemKind::File { content: Vec::new(), mode: 0o644 };
+        let items: Vec<Item> =
+            targets.map(|t| Item { target: t.clone(), kind: any.clone(), role: Role::File }).collect();
+        Self { units: units(&items), scripts: scripts(&items) }
+    }
 }
 
 /// The packages below `root`, by name, and what could not be read, in a line each.
@@ -146,8 +167,9 @@ pub fn plan_install(root: &Root, manifest: &Manifest, items: Vec<Item>) -> Resul
         }
         changes.push(Change::Put { target: item.target, what: item.kind });
     }
-    for (target, kept) in known.iter().flat_map(|k| &k.files).filter(|(t, _)| !record.files.contains_key(*t))
-    {
+    let gone = || known.iter().flat_map(|k| &k.files).filter(|(t, _)| !record.files.contains_key(*t));
+    let leaving = Leaving::of(gone().map(|(target, _)| target));
+    for (target, kept) in gone() {
         changes.extend(saved(root, target, kept, &mut notes)?);
         changes.push(Change::Remove { target: target.clone() });
     }
@@ -164,6 +186,7 @@ pub fn plan_install(root: &Root, manifest: &Manifest, items: Vec<Item>) -> Resul
         changes,
         notes,
         scripts,
+        leaving,
     })
 }
 
@@ -228,19 +251,14 @@ pub fn plan_remove(root: &Root, name: &str) -> Result<Plan, ShelfError> {
     // Removed last to first: inner ones before outer ones.
     changes.extend(dirs.into_iter().map(|target| Change::Remove { target }));
     let changes = in_turn(name, changes, |t| record.files.get(t));
-    let any = ItemKind::File { content: b"any".to_vec(), mode: 0o644 };
-    let items: Vec<Item> = record
-        .files
-        .keys()
-        .map(|t| Item { target: t.clone(), kind: any.clone(), role: Role::File })
-        .collect();
     Ok(Plan {
         package: name.to_owned(),
         version: version.clone(),
         former: Some(version),
         changes,
         notes,
-        scripts: scripts(&items),
+        scripts: Scripts::default(),
+        leaving: Leaving::of(record.files.keys()),
     })
 }
 
