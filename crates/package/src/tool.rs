@@ -47,6 +47,11 @@ pub(crate) fn ask_at(program: &Path, arguments: &[&str], file: &Path) -> Option<
 }
 
 impl Said {
+    /// Its first line.
+    pub(crate) fn first_line(&self) -> &str {
+        self.text.lines().map(str::trim).find(|l| !l.is_empty()).unwrap_or("it does not say why")
+    }
+
     /// Its last line.
     pub(crate) fn last_line(&self) -> &str {
         self.text.lines().map(str::trim).rfind(|l| !l.is_empty()).unwrap_or("it does not say why")

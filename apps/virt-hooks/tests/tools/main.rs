@@ -47,6 +47,8 @@ fn main() -> ExitCode {
         trial("perl", &["/usr/bin/perl"], || works("perl", |_| {})),
         trial("rust", &["cargo"], rust),
         trial("go", &["go"], go),
+        trial("perl_syntax", &["/usr/bin/perl"], perl_syntax),
+        trial("gofmt", &["gofmt"], gofmt),
         trial("shellcheck", &["shellcheck"], shellcheck),
         trial("visudo", &["visudo"], visudo),
         trial("sudoers", &["visudo"], rules_that_lock_everybody_out),
@@ -109,9 +111,13 @@ fn go() {
 
 /// What `check` finds in a package that was changed.
 fn found_in(edit: impl Fn(&Path)) -> Vec<(String, String)> {
+    found_with(&[], edit)
+}
+
+fn found_with(options: &[&str], edit: impl Fn(&Path)) -> Vec<(String, String)> {
     let done = Case::new().says("new hook a --point before_vm_start").run().ended(0);
     edit(&done.path("a"));
-    let done = then(done, &["check", "a", "--format", "json"]);
+    let done = then(done, &[&["check", "a", "--format", "json"], options].concat());
     let found: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
     let text = |v: &serde_json::Value| v.as_str().unwrap().to_owned();
     found.as_array().unwrap().iter().map(|f| (text(&f["kind"]), text(&f["what"]))).collect()
@@ -128,6 +134,36 @@ fn with_file(dir: &Path, target: &str, mode: &str, text: &str) {
     let table = format!("\n[[file]]\nsource = \"extra\"\ntarget = \"{target}\"\nmode = \"{mode}\"\n");
     fs::write(dir.join("hook.toml"), manifest + &table).unwrap();
     fs::write(dir.join("extra"), text).unwrap();
+}
+
+/// Compiling Perl runs it: only for whoever says that it is theirs.
+fn perl_syntax() {
+    let marks = tempfile::tempdir().unwrap();
+    let mark = marks.path().join("ran");
+    let with = |options: &[&str], text: String| {
+        found_with(options, move |dir| {
+            fs::write(dir.join("before_vm_start.sh"), format!("#!/usr/bin/perl\nuse strict;\n{text}"))
+                .unwrap();
+        })
+    };
+    let begin = format!("BEGIN {{ open(my $f, '>', '{}') }}\nprint 1;\n", mark.display());
+    assert_eq!(with(&[], begin.clone()), []);
+    assert!(!mark.exists(), "check ran a part of the package");
+    assert_eq!(with(&["--own"], begin), []);
+    assert!(mark.exists());
+    assert_eq!(with(&[], "my $x = ;\n".into()), []);
+    only(
+        &with(&["--own"], "my $x = ;\n".into()),
+        "script-syntax",
+        "is not understood by perl: syntax error at line 3",
+    );
+}
+
+fn gofmt() {
+    let with = |text: &'static str| found_in(move |dir| fs::write(dir.join("helper.go"), text).unwrap());
+    // In a form of its own is no mistake.
+    assert_eq!(with("package main\nfunc  main( ) { }\n"), []);
+    only(&with("package main\nfunc main( {\n"), "script-syntax", "is not understood by gofmt: line 2:");
 }
 
 fn shellcheck() {
