@@ -132,14 +132,17 @@ fn section(engine: &Engine, catalogue: &Catalogue, name: &str, look: Look) -> Re
 
 /// Names, one a line, each once.
 fn names(kind: Names, engine: &Engine, directories: &BTreeSet<String>) -> Result<String, Failure> {
-    let mut names = BTreeSet::new();
+    let mut names: BTreeSet<String> = engine.packages().all().0.iter().map(|p| p.name().to_owned()).collect();
     match kind {
-        Names::Packages => names.extend(engine.packages().all().0.iter().map(|p| p.name().to_owned())),
+        Names::Packages => {}
         Names::Hooks => {
             for directory in directories {
                 let chain = engine.chain(&Point::unknown(directory))?;
                 let paths = chain.hooks.iter().map(|h| &h.path).chain(chain.skipped.iter().map(|s| &s.path));
-                names.extend(paths.filter_map(|p| Some(p.file_name()?.to_str()?.to_owned())));
+                for file in paths.filter_map(|p| p.file_name()?.to_str()) {
+                    names.insert(file.to_owned());
+                    names.insert(format!("{directory}/{file}"));
+                }
             }
         }
     }

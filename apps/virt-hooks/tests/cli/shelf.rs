@@ -401,6 +401,66 @@ fn two_do_not_change_packages_at_once() {
     assert!(!image.hook("mine").exists());
 }
 
+#[test]
+fn shells_complete_what_verbs_take() {
+    let image = Image::new();
+    image.package("mine", "1.0", "");
+    image.run("install @mine").ended(0);
+    image.run("disable mine").ended(0);
+    assert_eq!(image.run("list --names packages").ended(0).stdout, "mine\n");
+    let names = image.run("list --names hooks").ended(0).stdout;
+    assert_eq!(names, "50_mine\nbefore_vm_start/50_mine\nmine\n");
+    for name in names.lines() {
+        image.run(&format!("enable {name} --dry-run")).ended(0);
+    }
+}
+
+/// A limit on the size of files stands in for a disk that is full in the middle of a file.
+#[test]
+fn an_upgrade_that_finds_no_space_keeps_the_former_version() {
+    let image = Image::new();
+    let file = "--\n[[file]]\nsource = \"t\"\ntarget = \"/usr/share/virt-hooks/packages/mine/t\"\n";
+    image.package("mine", "1.0", file).file("mine/t", "small");
+    image.run("install @mine").ended(0);
+    let before = image.tree();
+    image.package("mine", "2.0", file).file("mine/t", &"large ".repeat(10_000));
+    let case = Case::new().says(&format!(
+        "--root {} install {}",
+        image.path("root").display(),
+        image.path("mine").display()
+    ));
+    let plain = case.command();
+    let mut command = Command::new("/bin/sh");
+    command
+        .args(["-c", "trap '' XFSZ; ulimit -f 20; exec \"$0\" \"$@\""])
+        .arg(plain.get_program())
+        .args(plain.get_args());
+    let line = case.run_as(command).refused(3);
+    assert!(line.starts_with("write ") && line.contains("File too large"), "{line}");
+    assert_eq!(image.tree(), before);
+    image.run("verify").ended(0);
+}
+
+/// A directory, an archive of the same name and one whose directory is called otherwise: the manifest says who it is.
+#[test]
+fn two_packages_of_one_name_are_not_both_there() {
+    let image = Image::new();
+    image.package("mine", "1.0", "maintainer = \"A <a@example.org>\"");
+    image.run("install @mine").ended(0);
+    let before = image.tree();
+    image.file(
+        "theirs/hook.toml",
+        &fs::read_to_string(image.path("mine/hook.toml")).unwrap().replace("A <a@", "B <b@"),
+    );
+    image.file("theirs/before_vm_start.sh", "#!/bin/sh\n");
+    let line = image.run("install @theirs").refused(3);
+    assert!(line.contains("mine is installed already, and not as this one"), "{line}");
+    image.run("package @theirs --format tar --out @out").ended(0);
+    let line = image.run("install @out/virt-hook-mine-1.0.tar.gz").refused(3);
+    assert!(line.contains("the one that is installed is of A <a@example.org>"), "{line}");
+    assert_eq!(image.tree(), before);
+}
+
 /// A manifest that was spoilt on the host hides nothing, and keeps nobody from mending or removing the package.
 #[test]
 fn a_spoilt_manifest_is_told_and_can_be_put_right_or_removed() {

@@ -259,6 +259,14 @@ fn a_vm_that_libvirt_knows() {
     assert!(done.stderr.contains("<name>test</name>"), "{}", done.stderr);
     let said = run("nobody").refused(3);
     assert!(said.starts_with("read the XML of VM nobody: virsh: "), "{said}");
+    let hook = |name: &str| format!("sed -i 's#<name>.*#<name>{name}</name>#' \"$_hook_domxml\"");
+    let done = Case::new()
+        .hook("before_vm_start/10_a", &hook("one"))
+        .hook("before_vm_start/20_b", &hook("two"))
+        .says("conflicts --connect test:///default --vm test")
+        .run()
+        .ended(1);
+    assert_eq!(done.stdout, "/domain/name/text(): 10_a, 20_b; what 20_b wrote is what counts\n");
 }
 
 /// A process that is really killed: at each of the calls with which it changes files.
