@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What can be done here; the work is in cargo, xtask and packaging/.
 .POSIX:
-.PHONY: help demo build test lint bench install packages image clean check-cargo
+.PHONY: help demo build test lint bench install packages image book clean check-cargo
 
 PREFIX = /usr
 DESTDIR =
@@ -51,6 +51,10 @@ packages: ## Make an rpm and a deb of everything in target/packages: SIGN=KEY
 
 image: ## Build the image for KubeVirt: TAG=registry/name:version TOOL=podman
 	@TOOL='$(TOOL)' packaging/kubevirt/build.sh $(TAG)
+
+book: ## Build the book: target/book/index.html
+	@command -v mdbook >/dev/null || { echo 'mdbook is missing: cargo install --locked mdbook --no-default-features' >&2; exit 1; }
+	mdbook build docs/book --dest-dir "$$(mkdir -p "$${CARGO_TARGET_DIR:-target}" && cd "$${CARGO_TARGET_DIR:-target}" && pwd)/book"
 
 clean: check-cargo ## Remove what was built
 	cargo clean

@@ -45,9 +45,11 @@ else
 fi
 say "building virt-hooks for $target"
 cargo build --release --locked --target "$target" --package virt-hooks
-# By themselves: built together the command would get features only hooks need, and start more slowly.
+# One by one: built together the command would get features only hooks need, and start more slowly.
 say "building the bundled hooks for $target"
 cargo build --release --locked --target "$target" --package virt-hooks-bundled
+say "building virt-hooks-kubevirt for $target"
+cargo build --release --locked --target "$target" --package virt-hooks-kubevirt
 unset "CARGO_TARGET_$(printf '%s' "$gnu" | tr 'a-z-' 'A-Z_')_RUSTFLAGS"
 say 'building virt-hooks-vm and virt-hooksd'
 cargo build --release --locked --package virt-hooks-vm --package virt-hooksd

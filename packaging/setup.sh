@@ -8,6 +8,8 @@
 # used as a library and as a private process; what starts the host's daemon (libvirt-daemon-system) is not installed.
 set -eu
 
+# The newest that was tried.
+MDBOOK=0.5.4
 check=
 for word; do
 	case $word in
@@ -90,6 +92,7 @@ if [ "$purpose" = test ]; then
 	# Debian's own, for debs; Fedora has dpkg.
 	has dpkg || need dpkg dpkg dpkg
 	if [ "$manager" = apt ] && ! has lintian; then need lintian lintian lintian; fi
+	if [ "$manager" = apt ] && ! has mandoc; then need mandoc mandoc mandoc; fi
 	has_pytest || need pytest python3-pytest python3-pytest
 fi
 if [ "$manager" = apt ] && [ -n "$user" ]; then
@@ -101,9 +104,21 @@ rust() {
 	die "the Rust toolchain is missing: install it from https://rustup.rs, or, if root only lacks it, run with PATH=\$HOME/.cargo/bin:\$PATH"
 }
 
+# A program of cargo's, which no distribution has: about a minute of compiling. Only one test wants it, and it is
+# skipped where it cannot be had.
+book() {
+	if [ "$purpose" != test ] || ! has cargo || has mdbook; then return 0; fi
+	say 'missing for "test": mdbook'
+	if [ -n "$check" ]; then return 0; fi
+	say "cargo install mdbook $MDBOOK"
+	cargo install --locked --quiet --no-default-features --version "$MDBOOK" mdbook ||
+		say 'mdbook is not to be had: the test that builds the book is skipped'
+}
+
 if [ -z "$things" ]; then
-	say "nothing to install for \"$purpose\""
+	say "no package to install for \"$purpose\""
 	rust
+	book
 	exit 0
 fi
 say "missing for \"$purpose\": $things"
@@ -114,7 +129,10 @@ fi
 packages=$(printf '%s\n' $packages | sort -u | tr '\n' ' ')
 packages=${packages% }
 if [ -n "$packages" ]; then say "to be installed with $manager: $packages"; fi
-if [ -n "$check" ]; then exit 1; fi
+if [ -n "$check" ]; then
+	book
+	exit 1
+fi
 rust
 if [ "$(id -u)" != 0 ]; then
 	die "installing needs root, run: sudo $0 $purpose"
@@ -176,4 +194,5 @@ make_user() {
 
 if [ -n "$packages" ]; then "install_$manager"; fi
 if [ "$manager" = apt ] && [ -n "$user" ] && ! has_qemu_user; then make_user; fi
+book
 say 'done'

@@ -5,16 +5,13 @@
 //! names those that are to run. Packages that say that they do not work in a cluster are left out.
 
 use crate::error::Error;
-use crate::install::{BUNDLED, Installation, built, copy, hook_packages, not_built};
+use crate::install::{BUNDLED, DRIVER, Installation, built, copy, hook_packages, not_built};
 use crate::tree::Target;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use virt_hooks_contract::Support;
 use virt_hooks_package::build::layout;
-
-/// The driver's executable.
-const DRIVER: &str = "virt-hooks-kubevirt";
 
 /// Lays out what goes into the image in a directory and says what was done.
 ///

@@ -26,6 +26,12 @@ pub struct Installation<'a> {
 const ETC: &[&str] = &["etc/virt-hooks/hooks", "etc/virt-hooks/points.d"];
 /// The executable of all bundled hooks.
 pub(crate) const BUNDLED: &str = "virt-hooks-bundled";
+/// The driver for KubeVirt: its own executable, which needs nothing else of this project.
+pub(crate) const DRIVER: &str = "virt-hooks-kubevirt";
+/// The licence's text.
+pub(crate) const LICENCE: &str = "LICENSE";
+/// Some settings, the same as in virt-hooks-config.toml(5): to start `/etc/virt-hooks/config.toml` from.
+const CONFIG_EXAMPLE: &str = include_str!("config-example.toml");
 /// Python packages, below `python/`.
 const PYTHON: &[&str] = &["hooking", "vdsm"];
 
@@ -36,6 +42,9 @@ const PYTHON: &[&str] = &["hooking", "vdsm"];
 pub fn install(to: &Installation<'_>, catalogue: &Catalogue) -> Result<String, Error> {
     let mut target = base(to, catalogue)?;
     bundled(to, &mut target, &crate::root())?;
+    if let Some(program) = built(to, DRIVER) {
+        driver(&mut target, &program, catalogue, to.prefix)?;
+    }
     let mut said = target.summary();
     if built(to, "virt-hooks-vm").is_none() {
         said.push_str("without virt-hooks-vm, which was not built: \"virt-hooks vm\" will not work\n");
@@ -43,7 +52,31 @@ pub fn install(to: &Installation<'_>, catalogue: &Catalogue) -> Result<String, E
     Ok(said)
 }
 
-/// Everything but the bundled hooks.
+/// The driver for KubeVirt: it writes the objects for a cluster wherever `kubectl` is, and is what runs in images.
+///
+/// # Errors
+/// Something cannot be written.
+pub(crate) fn driver(
+    target: &mut Target,
+    program: &Path,
+    catalogue: &Catalogue,
+    prefix: &Path,
+) -> Result<(), Error> {
+    copy(target, program, &format!("bin/{DRIVER}"), 0o755)?;
+    pages(target, catalogue, prefix, &[DRIVER])
+}
+
+/// The man pages of these programs.
+fn pages(target: &mut Target, catalogue: &Catalogue, prefix: &Path, programs: &[&str]) -> Result<(), Error> {
+    for page in man::pages(catalogue, prefix).into_iter().filter(|p| programs.contains(&p.program)) {
+        let section = page.file.rsplit('.').next().unwrap_or_default();
+        let place = format!("share/man/man{section}/{}", page.file);
+        target.file(Path::new(&place), page.text.as_bytes(), 0o644)?;
+    }
+    Ok(())
+}
+
+/// Everything but the bundled hooks and the driver for KubeVirt.
 ///
 /// # Errors
 /// As [`install`].
@@ -79,12 +112,8 @@ pub(crate) fn base(to: &Installation<'_>, catalogue: &Catalogue) -> Result<Targe
             &Path::new("share/virt-hooks/python").join(package),
         )?;
     }
-    // A page of what is not there would mislead; the driver for KubeVirt is put into images, not onto hosts.
-    for page in man::pages(catalogue, to.prefix).into_iter().filter(|p| programs.contains(&p.program)) {
-        let section = page.file.rsplit('.').next().unwrap_or_default();
-        let place = format!("share/man/man{section}/{}", page.file);
-        target.file(Path::new(&place), page.text.as_bytes(), 0o644)?;
-    }
+    // A page of what is not there would mislead.
+    pages(&mut target, catalogue, to.prefix, &programs)?;
     for completion in completions::all(catalogue) {
         target.file(Path::new(completion.place), completion.text.as_bytes(), 0o644)?;
     }
@@ -94,7 +123,8 @@ pub(crate) fn base(to: &Installation<'_>, catalogue: &Catalogue) -> Result<Targe
         let place = format!("share/virt-hooks/schema/{name}.schema.json");
         target.file(Path::new(&place), schema.as_bytes(), 0o644)?;
     }
-    copy(&mut target, &root.join("LICENSE"), "share/doc/virt-hooks/LICENSE", 0o644)?;
+    target.file(Path::new("share/doc/virt-hooks/examples/config.toml"), CONFIG_EXAMPLE.as_bytes(), 0o644)?;
+    copy(&mut target, &root.join(LICENCE), "share/doc/virt-hooks/LICENSE", 0o644)?;
     Ok(target)
 }
 

@@ -2,6 +2,7 @@
 //! Man pages: section 1 from the grammar of the commands, section 5 from the types of what people write, section 8 from the
 //! table of hook points.
 
+use crate::install::DRIVER;
 use crate::sheet::{Roff, Sheet};
 use crate::{contract, reference};
 use clap::Command;
@@ -23,8 +24,6 @@ pub struct Page {
 pub(crate) const COMMAND: &str = "virt-hooks";
 /// The agent as a service.
 pub(crate) const AGENT: &str = "virt-hooksd";
-/// The driver for KubeVirt.
-const KUBEVIRT: &str = "virt-hooks-kubevirt";
 
 /// The day these pages were last gone through; a build of the same sources gives the same pages.
 pub(crate) const DATE: &str = "2026-11-25";
@@ -41,7 +40,7 @@ pub fn pages(catalogue: &Catalogue, prefix: &Path) -> Vec<Page> {
         verbs(&command, program, section, &mut pages);
     };
     grammar(virt_hooks::command(), COMMAND, "1");
-    grammar(virt_hooks_kubevirt::command(), KUBEVIRT, "1");
+    grammar(virt_hooks_kubevirt::command(), DRIVER, "1");
     grammar(virt_hooksd::command(), AGENT, "8");
     if let Some(agent) = pages.iter_mut().find(|p| p.file == "virt-hooksd.8") {
         agent.text.push_str(&agent_files());

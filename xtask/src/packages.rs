@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! All packages: `virt-hooks`, `virt-hooks-bundled`, and `virt-hook-<name>` for each directory in `hooks/`.
+//! All packages: `virt-hooks`, `virt-hooks-bundled`, `virt-hooks-kubevirt`, and `virt-hook-<name>` for each directory in
+//! `hooks/`.
 
 use crate::error::Error;
-use crate::install::{self, BUNDLED, Installation};
+use crate::install::{self, BUNDLED, DRIVER, Installation, LICENCE};
+use crate::tree::Target;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -52,6 +54,7 @@ pub fn parcels(to: &Packaging<'_>, catalogue: &Catalogue) -> Result<Vec<Parcel>,
         if package.manifest.required { &mut required } else { &mut optional }.push(name);
         let mut parcel = Parcel::of(&package, RustHooks::Bundled, to.time)?;
         parcel.rpm.conflicts.extend(vdsm_packages(&package.manifest.name));
+        needs_this_bundled(&mut parcel);
         parcel.rpm.tidy();
         parcel.url.get_or_insert_with(|| env!("CARGO_PKG_REPOSITORY").to_owned());
         parcels.push(parcel);
@@ -66,10 +69,7 @@ pub fn parcels(to: &Packaging<'_>, catalogue: &Catalogue) -> Result<Vec<Parcel>,
     let tree = scratch.path().join("root");
     let installation = Installation { destdir: &tree, prefix: Path::new("/usr"), bin_dirs: to.bin_dirs };
     install::base(&installation, catalogue)?;
-    let mut items = Vec::new();
-    walk(&tree, &tree, &mut items)?;
-    items.sort_by(|a, b| a.target.cmp(&b.target));
-    let libraries = libraries(&items);
+    let items = tree_of(&tree)?;
     let mut main = own(
         "virt-hooks",
         "Run hooks at the turning points of a virtual machine's life",
@@ -79,15 +79,20 @@ pub fn parcels(to: &Packaging<'_>, catalogue: &Catalogue) -> Result<Vec<Parcel>,
         items,
         to.time,
     );
-    main.rpm = depends(libraries.iter().map(|l| l.rpm.clone()).collect(), "libvirt-libs");
-    main.deb = depends(libraries.iter().map(|l| l.deb.clone()).collect(), "libvirt0");
+    let (rpm, deb) = libraries(&main.items);
+    main.rpm = depends(rpm, "libvirt-libs");
+    main.deb = depends(deb, "libvirt0");
     main.rpm.tidy();
     main.deb.tidy();
     let program =
         install::built(&installation, BUNDLED).ok_or_else(|| install::not_built(&installation, BUNDLED))?;
     let content = fs::read(&program).map_err(Error::file("read", &program))?;
     let libexec = Path::new("/usr/libexec/virt-hooks");
-    let bundled = own(
+    // It stands alone under VDSM, so the terms come with it.
+    let terms = Path::new("/usr/share/doc").join(BUNDLED);
+    let licence = root.join(LICENCE);
+    let licence_text = fs::read(&licence).map_err(Error::file("read", &licence))?;
+    let mut bundled = own(
         BUNDLED,
         "Program of the hooks that come with virt-hooks",
         "All hooks that come with virt-hooks in one executable. The packages\n\
@@ -100,11 +105,53 @@ pub fn parcels(to: &Packaging<'_>, catalogue: &Catalogue) -> Result<Vec<Parcel>,
                 kind: ItemKind::File { content, mode: 0o755 },
                 role: Role::File,
             },
+            Item { target: terms.clone(), kind: ItemKind::Directory, role: Role::Directory },
+            Item {
+                target: terms.join(LICENCE),
+                kind: ItemKind::File { content: licence_text, mode: 0o644 },
+                role: Role::Licence,
+            },
         ],
         to.time,
     );
-    parcels.extend([main, bundled]);
+    (bundled.rpm.requires, bundled.deb.requires) = libraries(&bundled.items);
+    parcels.extend([main, bundled, driver(to, catalogue)?]);
     Ok(parcels)
+}
+
+/// The driver for KubeVirt by itself: it is wanted where `kubectl` is and in images, seldom on a host of VMs.
+fn driver(to: &Packaging<'_>, catalogue: &Catalogue) -> Result<Parcel, Error> {
+    let scratch = tempfile::tempdir().map_err(Error::file("make a directory in", &std::env::temp_dir()))?;
+    let tree = scratch.path().join("root");
+    let prefix = Path::new("/usr");
+    let from = Installation { destdir: &tree, prefix, bin_dirs: to.bin_dirs };
+    let program = install::built(&from, DRIVER).ok_or_else(|| install::not_built(&from, DRIVER))?;
+    let mut target = Target::new(&tree, prefix)?;
+    install::driver(&mut target, &program, catalogue, prefix)?;
+    let terms = Path::new("share/doc").join(DRIVER).join(LICENCE);
+    install::copy(&mut target, &crate::root().join(LICENCE), &terms.to_string_lossy(), 0o644)?;
+    let mut driver = own(
+        DRIVER,
+        "Run hooks of virtual machines on a KubeVirt cluster",
+        "The driver of virt-hooks for KubeVirt: it serves KubeVirt's hook sidecar\n\
+         and plugin protocols with the same hooks as on a host, and writes the\n\
+         objects that deploy it to a cluster. One static executable.",
+        tree_of(&tree)?,
+        to.time,
+    );
+    (driver.rpm.requires, driver.deb.requires) = libraries(&driver.items);
+    Ok(driver)
+}
+
+/// Links of a hook lead to an executable that has that hook: one of this version or later.
+fn needs_this_bundled(parcel: &mut Parcel) {
+    let version = env!("CARGO_PKG_VERSION");
+    let oldest = [(&mut parcel.rpm, format!(" >= {version}")), (&mut parcel.deb, format!(" (>= {version})"))];
+    for (family, version) in oldest {
+        for need in family.requires.iter_mut().filter(|r| *r == BUNDLED) {
+            need.push_str(&version);
+        }
+    }
 }
 
 /// VDSM's packages of the same hook, which have the same files. It writes `-` in the names of most.
@@ -128,7 +175,14 @@ fn own(name: &str, summary: &str, description: &str, items: Vec<Item>, time: u32
     }
 }
 
-/// An installed tree as items; man pages compressed, as both families want them.
+/// An installed tree as items in order; man pages compressed, as both families want them.
+fn tree_of(root: &Path) -> Result<Vec<Item>, Error> {
+    let mut items = Vec::new();
+    walk(root, root, &mut items)?;
+    items.sort_by(|a, b| a.target.cmp(&b.target));
+    Ok(items)
+}
+
 fn walk(root: &Path, dir: &Path, items: &mut Vec<Item>) -> Result<(), Error> {
     let entries = fs::read_dir(dir)
         .and_then(|entries| entries.map(|e| Ok(e?.path())).collect::<Result<Vec<_>, _>>())
@@ -155,7 +209,9 @@ fn walk(root: &Path, dir: &Path, items: &mut Vec<Item>) -> Result<(), Error> {
             content = gzip(&content).map_err(Error::file("compress", &path))?;
             target.as_mut_os_string().push(".gz");
             role = Role::Document;
-        } else if target.ends_with("LICENSE") {
+        } else if target.starts_with("/usr/share/doc") && !target.ends_with(LICENCE) {
+            role = Role::Document;
+        } else if target.ends_with(LICENCE) {
             role = Role::Licence;
         } else if target.starts_with("/etc") {
             role = Role::Configuration;
@@ -167,18 +223,13 @@ fn walk(root: &Path, dir: &Path, items: &mut Vec<Item>) -> Result<(), Error> {
 
 /// A directory that no other package has.
 fn is_ours(dir: &Path) -> bool {
-    dir.components().any(|c| ["virt-hooks", "vdsm"].iter().any(|name| c.as_os_str() == *name))
+    dir.components().any(|c| ["virt-hooks", "vdsm", DRIVER].iter().any(|name| c.as_os_str() == *name))
 }
 
-/// A shared library that an executable loads, by each family's name.
-struct Library {
-    rpm: String,
-    deb: String,
-}
-
-/// The C library's newest version that is asked for, and the unwinder; both are named in the executables.
-fn libraries(items: &[Item]) -> Vec<Library> {
-    let mut found = Vec::new();
+/// The shared libraries that executables load, as rpm and as deb name them: the C library's newest version that is asked
+/// for, and the unwinder; both are named in the executables. A static executable names none.
+fn libraries(items: &[Item]) -> (Vec<String>, Vec<String>) {
+    let (mut rpm, mut deb) = (Vec::new(), Vec::new());
     let mut newest = None;
     let mut unwinder = false;
     for item in items {
@@ -196,15 +247,14 @@ fn libraries(items: &[Item]) -> Vec<Library> {
         }
     }
     if let Some(minor) = newest {
-        found.push(Library {
-            rpm: format!("libc.so.6(GLIBC_2.{minor})(64bit)"),
-            deb: format!("libc6 (>= 2.{minor})"),
-        });
+        rpm.push(format!("libc.so.6(GLIBC_2.{minor})(64bit)"));
+        deb.push(format!("libc6 (>= 2.{minor})"));
     }
     if unwinder {
-        found.push(Library { rpm: "libgcc_s.so.1()(64bit)".to_owned(), deb: "libgcc-s1".to_owned() });
+        rpm.push("libgcc_s.so.1()(64bit)".to_owned());
+        deb.push("libgcc-s1".to_owned());
     }
-    found
+    (rpm, deb)
 }
 
 fn has(content: &[u8], word: &[u8]) -> Option<usize> {

@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         Trial::test("links_lead_somewhere", links_lead_somewhere),
         Trial::test("broken_links_are_found", broken_links_are_found),
         Trial::test("headings_become_anchors", headings_become_anchors),
+        Trial::test("dead_ends_of_built_pages_are_found", dead_ends_are_found),
         Trial::test(format!("mdbook_builds_it{why}"), mdbook_builds_it).with_ignored_flag(!mdbook),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
@@ -143,5 +144,72 @@ fn mdbook_builds_it() -> Result<(), Failed> {
         return Err(text.into());
     }
     let index = fs::read_to_string(out.path().join("index.html"))?;
-    if index.contains("hook-points.html") { Ok(()) } else { Err("the book lists no chapters".into()) }
+    let summary = fs::read_to_string(book.join("src/SUMMARY.md"))?;
+    for (_, chapter) in links(&summary) {
+        let page = out.path().join(chapter).with_extension("html");
+        assert!(page.is_file(), "{} was not built", page.display());
+    }
+    let (links, dead) = dead_ends(out.path())?;
+    assert!(links > 500, "only {links} links were looked at");
+    if !dead.is_empty() {
+        return Err(dead.join("\n").into());
+    }
+    // Ours beside mdBook's, not in place of them.
+    for own in ["looks", "file-names"] {
+        assert!(index.contains(&format!("\"{own}")), "{own} is not used");
+    }
+    Ok(())
+}
+
+/// How many links within the built book there are, and those that lead to no page or no place in it.
+fn dead_ends(out: &Path) -> Result<(usize, Vec<String>), Failed> {
+    let mut pages = BTreeMap::new();
+    for entry in fs::read_dir(out)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|e| e == "html") {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            pages.insert(name, fs::read_to_string(&path)?);
+        }
+    }
+    let values = |page: &str, attribute: &str| -> Vec<String> {
+        let parts = page.split(attribute).skip(1);
+        parts.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())).collect()
+    };
+    let ids: HashMap<&String, Vec<String>> = pages.iter().map(|(n, p)| (n, values(p, " id=\""))).collect();
+    let (mut count, mut dead) = (0, Vec::new());
+    for (name, page) in &pages {
+        for link in values(page, " href=\"").into_iter().chain(values(page, " src=\"")) {
+            if link.contains("://") || link.starts_with("mailto:") {
+                continue;
+            }
+            count += 1;
+            let (file, id) =
+                link.split_once('#').map_or((link.as_str(), None), |(f, i)| (f, Some(i.to_owned())));
+            let file = if file.is_empty() { name.clone() } else { file.to_owned() };
+            let leads = match (ids.get(&file), id) {
+                (Some(ids), Some(id)) if !id.is_empty() => ids.contains(&id),
+                _ => out.join(&file).exists(),
+            };
+            if !leads {
+                dead.push(format!("{name}: {link}"));
+            }
+        }
+    }
+    Ok((count, dead))
+}
+
+fn dead_ends_are_found() -> Result<(), Failed> {
+    let dir = tempfile::tempdir()?;
+    fs::write(
+        dir.path().join("a.html"),
+        r##"<p id="x"><a href="#x"></a><a href="b.html"></a><a href="b.html#y"></a><a href="https://h/"></a>"##,
+    )?;
+    fs::write(
+        dir.path().join("b.html"),
+        r##"<p id="y"><a href="a.html#no"></a><a href="#no"></a><a href="c.html"></a><img src="no.png">"##,
+    )?;
+    let (links, dead) = dead_ends(dir.path())?;
+    assert_eq!(links, 7);
+    assert_eq!(dead, ["b.html: a.html#no", "b.html: #no", "b.html: c.html", "b.html: no.png"]);
+    Ok(())
 }

@@ -57,7 +57,7 @@ fn walk(root: &Path, dir: &Path, tree: &mut BTreeMap<String, String>) {
 
 #[test]
 fn everything_is_in_its_place_with_its_mode() {
-    let place = Place::new(&["virt-hooks", "virt-hooks-vm", "virt-hooksd"]);
+    let place = Place::new(&["virt-hooks", "virt-hooks-vm", "virt-hooksd", "virt-hooks-kubevirt"]);
     let said = place.install("/usr").unwrap();
     assert!(said.ends_with("/usr\n") && !said.contains("without"), "{said}");
     let tree = place.tree();
@@ -67,6 +67,7 @@ fn everything_is_in_its_place_with_its_mode() {
             | (
                 _,
                 "usr/bin/virt-hooks"
+                | "usr/bin/virt-hooks-kubevirt"
                 | "usr/libexec/virt-hooks/virt-hooks-vm"
                 | "usr/libexec/virt-hooks/virt-hooksd",
             ) => "0755",
@@ -91,7 +92,10 @@ fn everything_is_in_its_place_with_its_mode() {
         "usr/share/virt-hooks/schema/config.schema.json",
         "usr/share/virt-hooks/schema/hook.schema.json",
         "usr/share/virt-hooks/schema/report.schema.json",
+        "usr/bin/virt-hooks-kubevirt",
         "usr/share/doc/virt-hooks/LICENSE",
+        "usr/share/doc/virt-hooks/examples/config.toml",
+        "usr/share/man/man1/virt-hooks-kubevirt.1",
         "usr/share/man/man1/virt-hooks.1",
         "usr/share/man/man1/virt-hooks-fire.1",
         "usr/share/man/man1/virt-hooks-vm-start.1",

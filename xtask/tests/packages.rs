@@ -38,7 +38,8 @@ impl Place {
     }
 }
 
-const ALL: &[&str] = &["virt-hooks", "virt-hooks-vm", "virt-hooks-bundled"];
+const ALL: &[&str] =
+    &["virt-hooks", "virt-hooks-vm", "virt-hooksd", "virt-hooks-bundled", "virt-hooks-kubevirt"];
 
 fn places(parcel: &Parcel) -> Vec<&str> {
     parcel.items.iter().map(|i| i.target.to_str().unwrap()).collect()
@@ -52,6 +53,16 @@ fn the_main_package_has_everything_but_the_hooks() {
     for place in [
         "/usr/bin/virt-hooks",
         "/usr/libexec/virt-hooks/virt-hooks-vm",
+        "/usr/libexec/virt-hooks/virt-hooksd",
+        "/usr/lib/systemd/system/virt-hooksd.service",
+        "/usr/lib/systemd/system/virt-hooksd.socket",
+        "/usr/share/doc/virt-hooks/LICENSE",
+        "/usr/share/doc/virt-hooks/examples/config.toml",
+        "/usr/share/man/man5/hook.toml.5.gz",
+        "/usr/share/man/man5/virt-hooks-config.toml.5.gz",
+        "/usr/share/man/man8/virt-hooksd.8.gz",
+        "/usr/share/zsh/site-functions/_virt-hooks",
+        "/usr/share/fish/vendor_completions.d/virt-hooks.fish",
         "/etc/virt-hooks/hooks",
         "/etc/virt-hooks/points.d",
         "/usr/share/man/man1/virt-hooks.1.gz",
@@ -89,7 +100,8 @@ fn required_hooks_are_pulled_in_and_others_named() {
         }
         // No circle: hooks need the bundled executable, and only the main package needs hooks.
         for family in [&parcel.rpm, &parcel.deb] {
-            assert!(family.requires.iter().any(|r| r == "virt-hooks-bundled"), "{name}");
+            let bundled = family.requires.iter().find(|r| r.starts_with("virt-hooks-bundled ")).unwrap();
+            assert!(bundled.contains(concat!(">= ", env!("CARGO_PKG_VERSION"))), "{name}: {bundled}");
             assert!(!family.requires.iter().any(|r| r == "virt-hooks"), "{name}");
         }
         let of_vdsm = format!("vdsm-hook-{}", manifest.name.replace('_', "-"));
@@ -101,7 +113,26 @@ fn required_hooks_are_pulled_in_and_others_named() {
         hooks += 1;
     }
     assert!(hooks > 20);
-    assert_eq!(parcels.len(), hooks + 2);
+    assert_eq!(parcels.len(), hooks + 3);
+}
+
+#[test]
+fn the_driver_for_kubevirt_is_a_package_of_its_own_that_needs_no_other() {
+    let parcels = Place::new(ALL).parcels().unwrap();
+    let driver = parcels.iter().find(|p| p.name == "virt-hooks-kubevirt").unwrap();
+    let there = places(driver);
+    for place in [
+        "/usr/bin/virt-hooks-kubevirt",
+        "/usr/share/doc/virt-hooks-kubevirt",
+        "/usr/share/doc/virt-hooks-kubevirt/LICENSE",
+        "/usr/share/man/man1/virt-hooks-kubevirt.1.gz",
+        "/usr/share/man/man1/virt-hooks-kubevirt-sidecar.1.gz",
+    ] {
+        assert!(there.contains(&place), "{place} is missing");
+    }
+    assert!(driver.rpm.requires.is_empty() && driver.deb.requires.is_empty());
+    let main = parcels.iter().find(|p| p.name == "virt-hooks").unwrap();
+    assert!(!places(main).iter().any(|p| p.contains("kubevirt")));
 }
 
 #[test]
@@ -142,7 +173,7 @@ fn libraries_that_executables_load_are_required() {
 
 #[test]
 fn without_an_executable_there_are_no_packages() {
-    for missing in ["virt-hooks", "virt-hooks-bundled"] {
+    for missing in ["virt-hooks", "virt-hooks-bundled", "virt-hooks-kubevirt"] {
         let rest: Vec<&str> = ALL.iter().copied().filter(|n| *n != missing).collect();
         let place = Place::new(&rest);
         assert!(matches!(place.parcels(), Err(Error::NotBuilt { name, .. }) if name == missing));

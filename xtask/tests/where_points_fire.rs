@@ -8,13 +8,6 @@ use std::fs;
 use std::path::Path;
 use virt_hooks_contract::Catalogue;
 
-/// Points whose operation is not built yet.
-const NONE_YET: [&str; 4] = [
-    "before_device_migrate_source",
-    "after_device_migrate_destination",
-    "before_vm_migrate_source",
-    "after_vm_migrate_destination",
-];
 /// The beginnings of the names of files, and what they stand for.
 const SHORT: [(&str, &str); 2] =
     [("e2e/", "apps/virt-hooks-vm/tests/e2e/"), ("networks/", "apps/virt-hooks/tests/networks/")];
@@ -51,7 +44,7 @@ fn every_point_has_a_row_and_a_test() {
     assert_eq!(rows.len(), 58, "one row for each");
     for row in &rows {
         assert!(!row.operation.is_empty(), "{}", row.point);
-        assert_eq!(row.tests.is_empty(), NONE_YET.contains(&row.point.as_str()), "{}", row.point);
+        assert!(!row.tests.is_empty(), "{}", row.point);
     }
 }
 

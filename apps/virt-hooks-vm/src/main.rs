@@ -24,7 +24,7 @@ fn main() -> ExitCode {
 }
 
 fn run(environ: &Environ, streams: &mut Streams<'_>) -> Result<u8, Failure> {
-    let cli = match cli::parse(environ.arguments().iter().cloned())? {
+    let cli = match cli::parse(environ.arguments())? {
         Parsed::Print(text) => return streams.print(text.as_bytes()).map(|()| exit::command::PROCEED),
         Parsed::Run(cli) => cli,
     };

@@ -139,8 +139,11 @@ impl<'a> Request<'a> {
                     Some(&act.telling),
                 )
             }
-            VmCommand::RestoreSnapshot(act) => {
-                let parameters = Parameters { file: Some(absolute(&act.file)?), ..told(&act.telling) };
+            VmCommand::RestoreSnapshot(snapshot) => {
+                let act = &snapshot.restore;
+                let given = snapshot.xml.as_ref().map(|place| xml(place, limit, streams)).transpose()?;
+                let parameters =
+                    Parameters { file: Some(absolute(&act.file)?), xml: given, ..told(&act.telling) };
                 (
                     "RestoreSnapshot",
                     "restore-snapshot",

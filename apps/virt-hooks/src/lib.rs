@@ -62,7 +62,7 @@ pub fn run(environ: &Environ, streams: &mut Streams<'_>) -> u8 {
     {
         return libvirt_hook::answer(&call, &Locations::default(), environ, streams);
     }
-    let done = match cli::parse(environ.arguments().iter().cloned()) {
+    let done = match cli::parse(environ.arguments()) {
         Ok(Parsed::Print(text)) => streams.print(text.as_bytes()).map(|()| exit::command::PROCEED),
         Ok(Parsed::Run(cli)) => match &cli.command {
             Command::Fire(fire) => fire::run(fire, &cli.locations, environ, streams),

@@ -10,6 +10,7 @@ mod access;
 mod cli;
 mod log;
 mod operations;
+mod requests;
 mod server;
 mod socket;
 

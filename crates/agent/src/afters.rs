@@ -13,6 +13,20 @@ pub(crate) fn from_snapshot(yes: bool) -> CustomProperties {
     [("FROM_SNAPSHOT", yes)].into_iter().collect()
 }
 
+impl After {
+    /// Why it is fired where no operation of ours is the reason, for its hooks.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Start => "started-by-others",
+            Self::Dehibernate { .. } => "restored-by-others",
+            Self::Cont => "cont",
+            Self::Pause(reason) | Self::Destroy { reason, .. } => reason,
+            Self::Hibernate => "hibernate",
+            Self::MigrateSource | Self::MigrateDestination => "migrate",
+        }
+    }
+}
+
 impl Occasion<'_> {
     /// Fires after-points. Hooks that completed according to `known` do not run again.
     pub(crate) fn fire_after(&mut self, after: After, machine: &Machine, known: Option<&Record>) {

@@ -62,13 +62,21 @@ struct State {
     last_claim: u64,
     /// An operation ended without knowing how.
     unsettled: bool,
+    /// Another process is at an operation on the VM, and fires the points of that.
+    elsewhere: bool,
 }
 
 impl Desk {
     pub(crate) fn new(uuid: &str, life: Life, observer: Option<Observer>) -> Arc<Self> {
         Arc::new(Self {
             uuid: uuid.to_owned(),
-            state: Mutex::new(State { life, claims: Vec::new(), last_claim: 0, unsettled: false }),
+            state: Mutex::new(State {
+                life,
+                claims: Vec::new(),
+                last_claim: 0,
+                unsettled: false,
+                elsewhere: false,
+            }),
             afters: Arc::default(),
             operations: Arc::default(),
             observer,
@@ -97,6 +105,15 @@ impl Desk {
     /// Somebody found out.
     pub(crate) fn settled(&self) {
         self.state().unsettled = false;
+    }
+
+    /// Whether another process is at an operation on the VM: then events only tell where it is.
+    pub(crate) fn set_elsewhere(&self, elsewhere: bool) {
+        self.state().elsewhere = elsewhere;
+    }
+
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.state().elsewhere
     }
 
     /// Takes a VM as somebody found it to be.
@@ -141,6 +158,7 @@ impl Desk {
                             unclaimed.push(gone.0);
                         }
                     }
+                    None if state.elsewhere => {}
                     None => unclaimed.push(due),
                 }
             }
@@ -309,15 +327,26 @@ impl Attendance {
                         return Waited::Due(due);
                     }
                 }
-                Some(events) => match events.recv_timeout(slice) {
-                    Ok(Event::Lifecycle(event)) if event.uuid == self.desk.uuid => {
-                        self.desk.event(event.lifecycle);
-                    }
-                    Ok(Event::Closed(_)) | Err(mpsc::RecvTimeoutError::Disconnected) => return Waited::Lost,
-                    Ok(_) | Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Some(events) => match self.pass_on(events, slice) {
+                    Err(mpsc::RecvTimeoutError::Disconnected) => return Waited::Lost,
+                    Ok(()) | Err(mpsc::RecvTimeoutError::Timeout) => {}
                 },
             }
         }
+    }
+
+    /// Where no agent does: takes what libvirt tells next, within `limit`; says whether there was something.
+    pub(crate) fn hear(&self, limit: Duration) -> bool {
+        self.events.as_ref().is_some_and(|events| self.pass_on(events, limit).is_ok())
+    }
+
+    fn pass_on(&self, events: &Subscription, limit: Duration) -> Result<(), mpsc::RecvTimeoutError> {
+        match events.recv_timeout(limit)? {
+            Event::Lifecycle(event) if event.uuid == self.desk.uuid => self.desk.event(event.lifecycle),
+            Event::Closed(_) => return Err(mpsc::RecvTimeoutError::Disconnected),
+            _ => {}
+        }
+        Ok(())
     }
 }
 
@@ -388,6 +417,28 @@ mod tests {
         assert!(observed.try_recv().is_err());
         drop(attendance);
         assert_eq!(observed.try_recv().unwrap(), After::Pause("pause"), "nobody fired it");
+        events(&desk, &[Lifecycle::Resumed(ResumeReason::Unpaused)]);
+        assert_eq!(observed.try_recv().unwrap(), After::Cont);
+    }
+
+    #[test]
+    fn what_another_process_does_is_followed_and_not_fired() {
+        let (sender, observed) = mpsc::channel();
+        let desk = Desk::new(
+            "u",
+            Life::new("qemu:///x"),
+            Some(Box::new(move |_, due| sender.send(due.after).unwrap())),
+        );
+        desk.set_elsewhere(true);
+        events(&desk, &BOOT);
+        assert_eq!((desk.phase(), observed.try_recv().is_err()), (Phase::Up, true));
+        // An operation of ours, which a hook of that one asked for.
+        let pausing = Attendance::new(desk.clone(), None, |after| matches!(after, After::Pause(_)));
+        pausing.step(Step::Pause);
+        events(&desk, &[Lifecycle::Suspended(SuspendReason::Paused)]);
+        assert!(pausing.due().is_some_and(|due| due.is_up()));
+        drop(pausing);
+        desk.set_elsewhere(false);
         events(&desk, &[Lifecycle::Resumed(ResumeReason::Unpaused)]);
         assert_eq!(observed.try_recv().unwrap(), After::Cont);
     }

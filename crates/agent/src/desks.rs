@@ -2,7 +2,7 @@
 //! The desks of all VMs an agent knows.
 
 use crate::desk::{Desk, Due};
-use crate::life::Life;
+use crate::life::{Life, Step};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -58,9 +58,50 @@ impl Desks {
         desks.values().filter(|desk| desk.is_unsettled()).cloned().collect()
     }
 
+    /// The desks of VMs that other processes are at.
+    pub(crate) fn elsewhere(&self) -> Vec<Arc<Desk>> {
+        let desks = self.desks.lock().unwrap_or_else(PoisonError::into_inner);
+        desks.values().filter(|desk| desk.is_elsewhere()).cloned().collect()
+    }
+
+    /// There is a new connection to libvirt: nothing that the one before had still to tell will come.
+    pub(crate) fn reconnected(&self) {
+        let all: Vec<Arc<Desk>> = {
+            let desks = self.desks.lock().unwrap_or_else(PoisonError::into_inner);
+            desks.values().cloned().collect()
+        };
+        all.iter().for_each(|desk| desk.step(Step::Reconnected));
+    }
+
     /// Forgets VMs that are down and that nobody works on.
     pub(crate) fn tidy(&self) {
         let mut desks = self.desks.lock().unwrap_or_else(PoisonError::into_inner);
         desks.retain(|_, desk| Arc::strong_count(desk) > 1 || desk.phase() != crate::Phase::Down);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::life::After;
+    use std::sync::mpsc;
+    use virt_hooks_libvirt::{Lifecycle, ResumeReason, StartReason, StopReason};
+
+    #[test]
+    fn what_a_lost_connection_had_to_tell_is_not_waited_for() {
+        let (sender, observed) = mpsc::channel();
+        let desks =
+            Desks::new("qemu:///x", Arc::new(move |_: &Arc<Desk>, due: Due| sender.send(due.after).unwrap()));
+        let desk = desks.of("u");
+        let boot = [Lifecycle::Resumed(ResumeReason::Unpaused), Lifecycle::Started(StartReason::Booted)];
+        boot.iter().for_each(|event| desk.event(*event));
+        // The word of it is lost; the events of the next start come after the call returned.
+        [Step::Destroy, Step::Destroyed].into_iter().for_each(|step| desk.step(step));
+        desks.reconnected();
+        [Step::Start, Step::Started { paused: false }].into_iter().for_each(|step| desk.step(step));
+        boot.iter().for_each(|event| desk.event(*event));
+        desk.event(Lifecycle::Stopped(StopReason::Crashed));
+        let last = observed.try_iter().last();
+        assert_eq!(last, Some(After::Destroy { reason: "crashed", with_before: false }));
     }
 }

@@ -90,7 +90,7 @@ impl Driver {
         if unknown {
             scene.leave();
         } else {
-            scene.end();
+            scene.end(&mut occasion, &machine);
         }
         done?;
         Ok(Destroyed { name: domain.name().to_owned(), uuid: domain.uuid().to_owned() })

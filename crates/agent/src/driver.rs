@@ -4,14 +4,13 @@
 use crate::Error;
 use crate::desks::Desks;
 use crate::devices::PendingRemovals;
-use crate::presence;
 use crate::receive::{Arrivals, INCOMING};
 use crate::record::Records;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use virt_hooks_contract::Catalogue;
-use virt_hooks_engine::{Engine, Host};
+use virt_hooks_engine::{Engine, Handover, Host, agent_of};
 use virt_hooks_libvirt::Connection;
 
 /// How long libvirt may take to tell of what it was asked to do.
@@ -89,9 +88,14 @@ impl Driver {
         self
     }
 
+    /// What libvirt's hook script says of a VM's start.
+    pub(crate) fn handover(&self, uuid: &str) -> Handover {
+        Handover::of(&self.engine.settings().run_dir, &self.state_dir, uuid)
+    }
+
     /// An agent fires the after-points of all VMs of its libvirt. Beside it we would fire them again.
     pub(crate) fn refuse_beside_an_agent(&self) -> Result<(), Error> {
-        match presence::agent_of(&self.engine.settings().run_dir) {
+        match agent_of(&self.engine.settings().run_dir) {
             Some(uri) if uri == self.connection.uri() => Err(Error::AgentServes(uri)),
             _ => Ok(()),
         }

@@ -176,9 +176,9 @@ pub enum Error {
     /// The agent takes no more.
     #[error("the agent is about to end: try again when it is back")]
     Stopping,
-    /// There is an agent already.
-    #[error("another agent runs: it holds {}", .0.display())]
-    AgentRuns(PathBuf),
+    /// The agent cannot say that it is there; there may be one already.
+    #[error(transparent)]
+    Presence(#[from] virt_hooks_engine::PresenceError),
     /// The VM is down without our doing: its points were fired then (C08).
     #[error(
         "VM {vm} is not running: it went by itself ({reason}), and after_vm_destroy was fired then; before_vm_destroy is not fired after it"

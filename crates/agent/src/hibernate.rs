@@ -97,7 +97,7 @@ impl Occasion<'_> {
         }
     }
 
-    fn saved(&mut self, scene: &Scene<'_>, machine: &Machine) {
+    fn saved(&mut self, scene: &mut Scene<'_>, machine: &Machine) {
         let Some(due) = scene.wait(self, "was saved", "after_vm_hibernate") else { return };
         scene.fire(due, self, machine);
         // Of the same event.
@@ -107,7 +107,7 @@ impl Occasion<'_> {
     }
 
     /// The VM goes on. Nothing here can fail the operation a second time: it is told, and the VM stays paused.
-    fn roll_back(&mut self, scene: &Scene<'_>, domain: &Domain, machine: &Machine, ran: bool) {
+    fn roll_back(&mut self, scene: &mut Scene<'_>, domain: &Domain, machine: &Machine, ran: bool) {
         let Ok(state) = domain.state() else { return };
         if !ran || !stands_still(state.state) {
             return;
@@ -115,11 +115,15 @@ impl Occasion<'_> {
         self.cancel = None;
         match self.resume(domain, machine) {
             Ok(()) => {
-                if let Some(due) = scene.wait(self, "was continued", "after_vm_cont")
-                    && due.after == After::Cont
-                {
+                while let Some(due) = scene.wait(self, "was continued", "after_vm_cont") {
                     let live = self.driver.live_or(domain, machine);
+                    let (after, reason) = (due.after, self.reason);
                     scene.fire(due, self, &live);
+                    self.reason = reason;
+                    // Before it may come the pause by libvirt that was part of the save, or an end after all.
+                    if !matches!(after, After::Pause(_)) {
+                        break;
+                    }
                 }
             }
             Err(error) => {

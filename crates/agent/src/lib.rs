@@ -36,7 +36,6 @@ mod migrate;
 mod occasion;
 mod pause;
 mod perform;
-mod presence;
 pub mod protocol;
 mod receive;
 mod reconcile;

@@ -87,6 +87,8 @@ pub(crate) enum Step {
     DestroyFailed,
     /// What libvirt says of it after events may have been missed.
     Found(Found),
+    /// There is a new connection to libvirt: what the one before had not told is not to come.
+    Reconnected,
 }
 
 /// What libvirt says of a VM.
@@ -166,6 +168,8 @@ pub(crate) struct Life {
     late: Late,
     /// A stop that was told while an operation of ours was at it.
     stopped: Option<StopReason>,
+    /// Its processors were stopped as part of a save of ours: a pause only if the save fails.
+    held: bool,
     /// QEMU's driver tells RESUMED or SUSPENDED with every start; the test driver does not.
     tells_processors: bool,
 }
@@ -181,6 +185,7 @@ impl Life {
             told: Late::default(),
             late: Late::default(),
             stopped: None,
+            held: false,
             tells_processors: uri.starts_with("qemu"),
         }
     }
@@ -202,12 +207,13 @@ impl Life {
     pub(crate) fn step(&mut self, step: Step) -> Vec<After> {
         match step {
             Step::Start => {
+                let afters = self.ended_unheard();
                 self.ours = true;
                 self.told = Late::default();
                 self.stopped = None;
                 self.still = false;
                 self.phase = Phase::Starting;
-                vec![]
+                afters
             }
             Step::Started { paused } => {
                 let mut afters = vec![After::Start];
@@ -224,9 +230,10 @@ impl Life {
             Step::Migrate => self.begin(Phase::MigratingOut, true),
             Step::Destroy => self.begin(Phase::GoingDown, true),
             Step::Receive => {
+                let afters = self.ended_unheard();
                 self.down();
                 self.phase = Phase::MigratingIn;
-                vec![]
+                afters
             }
             Step::ReceiveFailed => {
                 if self.phase == Phase::MigratingIn {
@@ -236,6 +243,7 @@ impl Life {
             }
             Step::PauseFailed | Step::SaveFailed | Step::MigrateFailed | Step::DestroyFailed => {
                 self.ours = false;
+                let held = std::mem::take(&mut self.held);
                 match self.stopped.take() {
                     Some(reason) => self.gone(reason),
                     None => {
@@ -245,7 +253,7 @@ impl Life {
                         ) {
                             self.settle();
                         }
-                        vec![]
+                        if held { vec![After::Pause("pause")] } else { vec![] }
                     }
                 }
             }
@@ -257,6 +265,10 @@ impl Life {
                 if fires { vec![After::Destroy { reason: "destroy", with_before: false }] } else { vec![] }
             }
             Step::Found(found) => self.found(found),
+            Step::Reconnected => {
+                self.late = Late::default();
+                vec![]
+            }
         }
     }
 
@@ -279,8 +291,24 @@ impl Life {
         }
     }
 
+    /// The VM does not run, though its end was not told yet: what is due of it comes before its next life, and
+    /// the word of it, which is still to come, is of no other.
+    fn ended_unheard(&mut self) -> Vec<After> {
+        if self.phase == Phase::Down {
+            return vec![];
+        }
+        let shut_down = self.phase == Phase::GoingDown && !self.ours;
+        let mut afters = self.found(Found::Gone);
+        if shut_down {
+            afters = vec![After::Destroy { reason: "shutdown", with_before: false }];
+        }
+        self.late.stopped = true;
+        afters
+    }
+
     fn begin(&mut self, phase: Phase, changes: bool) -> Vec<After> {
         self.stopped = None;
+        self.held = false;
         // What is gone is not being saved; what follows from that is for the caller.
         if changes && self.phase != Phase::Down {
             self.ours = true;
@@ -325,6 +353,10 @@ impl Life {
     }
 
     fn started(&mut self, reason: StartReason) -> Vec<After> {
+        // libvirt tells the end of a life before the next one: if it did not, it was lost with a connection.
+        if matches!(self.phase, Phase::Down | Phase::Starting) {
+            self.late.stopped = false;
+        }
         match self.phase {
             Phase::Starting if self.ours => {
                 self.told.started = true;
@@ -391,6 +423,8 @@ impl Life {
                 vec![After::MigrateDestination]
             }
             (Phase::Starting | Phase::GoingDown, _) => vec![],
+            // libvirt gives the save up; its pause was not told either.
+            (Phase::Saving, _) if std::mem::take(&mut self.held) => vec![],
             _ => {
                 if matches!(self.phase, Phase::Paused | Phase::MigratingOut) {
                     self.phase = Phase::Up;
@@ -422,6 +456,11 @@ impl Life {
             }
             // One that stands still before it is told as STARTED: that is what makes it a VM.
             (Phase::Down | Phase::GoingDown | Phase::Starting, _) => vec![],
+            // A save stops what somebody let run again meanwhile: part of the save.
+            (Phase::Saving, _) if self.ours && reason == SuspendReason::Paused => {
+                self.held |= !was_still;
+                vec![]
+            }
             _ => {
                 if matches!(self.phase, Phase::Up | Phase::Pausing) {
                     self.phase =
@@ -479,6 +518,7 @@ impl Life {
     fn found(&mut self, found: Found) -> Vec<After> {
         self.late = Late::default();
         self.stopped = None;
+        self.held = false;
         self.ours = false;
         let (phase, was_still) = (self.phase, self.still);
         if found == Found::Gone {

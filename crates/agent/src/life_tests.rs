@@ -222,6 +222,57 @@ fn a_late_stop_does_not_end_the_next_life() {
 }
 
 #[test]
+fn an_end_that_was_not_heard_of_is_told_before_the_next_life() {
+    let vanished = destroy("vanished");
+    let restart = |tell: &[In], rest: &[In]| {
+        let up = [E(RESUMED), E(STARTED)];
+        let start = [S(Step::Start)];
+        let inputs = up.iter().chain(tell).chain(&start).chain(rest).copied();
+        run(QEMU, inputs.collect::<Vec<_>>()).0[2..].concat()
+    };
+    let begun = [E(RESUMED), E(STARTED), S(Step::Started { paused: false })];
+    let word = E(stopped(StopReason::Destroyed));
+    let crash = E(stopped(StopReason::Crashed));
+    // Its word comes among those of the new life, or was lost: the new life ends once all the same.
+    let late = [&[word][..], &begun, &[crash]].concat();
+    assert_eq!(restart(&[], &late), [vanished, After::Start, destroy("crashed")]);
+    assert_eq!(restart(&[], &[&begun[..], &[crash]].concat()), [vanished, After::Start, destroy("crashed")]);
+    // One whose end began is told with why.
+    let off = E(Lifecycle::Shutdown(ShutdownReason::Guest));
+    assert_eq!(restart(&[off], &[word]), [destroy("shutdown")]);
+    assert_eq!(due([E(RESUMED), E(STARTED), S(Step::Receive), word])[1..], [vanished]);
+}
+
+#[test]
+fn a_stop_that_was_lost_with_a_connection_swallows_no_later_one() {
+    let ended = [E(RESUMED), E(STARTED), S(Step::Destroy), S(Step::Destroyed)];
+    let again = [E(RESUMED), E(STARTED), E(stopped(StopReason::Crashed))];
+    let expected = [After::Start, destroy("destroy"), After::Start, destroy("crashed")];
+    // Another's start; ours.
+    assert_eq!(due(ended.into_iter().chain(again)), expected);
+    let ours = [S(Step::Start), again[0], again[1], S(Step::Started { paused: false }), again[2]];
+    assert_eq!(due(ended.into_iter().chain(ours)), expected);
+    // Ours, whose own events come late.
+    let late = [S(Step::Start), S(Step::Started { paused: false }), again[0], again[1], again[2]];
+    assert_eq!(due(ended.into_iter().chain([S(Step::Reconnected)]).chain(late)), expected);
+}
+
+#[test]
+fn what_a_save_stops_is_paused_only_if_the_save_fails() {
+    let saving = |rest: &[In]| {
+        let begin = [E(RESUMED), E(STARTED), S(Step::Save)];
+        due(begin.into_iter().chain(rest.iter().copied()))[1..].to_vec()
+    };
+    let saved = E(stopped(StopReason::Saved));
+    let hibernated = [After::Hibernate, After::Destroy { reason: "hibernate", with_before: true }];
+    assert_eq!(saving(&[E(SUSPENDED), saved]), hibernated);
+    let failed = S(Step::SaveFailed);
+    assert_eq!(saving(&[E(SUSPENDED), E(RESUMED), failed]), [], "it ran before and runs on");
+    assert_eq!(saving(&[E(SUSPENDED), failed, E(RESUMED)]), [After::Pause("pause"), After::Cont]);
+    assert_eq!(saving(&[failed, E(SUSPENDED), E(RESUMED)]), [After::Pause("pause"), After::Cont]);
+}
+
+#[test]
 fn a_vm_that_dies_as_it_starts_is_told_after_its_start() {
     let inputs = [
         S(Step::Start),
@@ -353,6 +404,7 @@ fn all_steps() -> Vec<Step> {
         Step::MigrateFailed,
         Step::Receive,
         Step::ReceiveFailed,
+        Step::Reconnected,
     ]
 }
 

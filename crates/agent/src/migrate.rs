@@ -219,7 +219,7 @@ impl Occasion<'_> {
         }
     }
 
-    fn has_left(&mut self, scene: &Scene<'_>, machine: &Machine) {
+    fn has_left(&mut self, scene: &mut Scene<'_>, machine: &Machine) {
         let Some(due) = scene.wait(self, "has left", "after_vm_migrate_source") else { return };
         scene.fire(due, self, machine);
         // Of the same event.

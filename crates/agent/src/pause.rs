@@ -139,7 +139,7 @@ impl Driver {
             // Nobody knows what came of it until there is a new connection.
             scene.leave();
         } else {
-            scene.end();
+            scene.end(&mut occasion, &machine);
         }
         done.map(|()| served(&domain))
     }

@@ -121,7 +121,9 @@ impl Driver {
             }
             "Dehibernate" | "RestoreSnapshot" => {
                 let from_snapshot = method == "RestoreSnapshot";
-                let request = RestoreRequest { file: file()?, from_snapshot, timeout, with_diff, cancel };
+                let xml = p.xml.as_deref().filter(|_| from_snapshot);
+                let request =
+                    RestoreRequest { file: file()?, xml, from_snapshot, timeout, with_diff, cancel };
                 self.restore(&request, watch, reports)
             }
             "Apply" => {

@@ -11,13 +11,14 @@ use crate::error::Error;
 use crate::life::{After, Found, Phase, Step};
 use crate::occasion::{About, Occasion, set_devices};
 use crate::pause::{Served, served};
-use crate::scene::Scene;
+use crate::scene::{Scene, stands_still};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use virt_hooks_contract::Report;
 use virt_hooks_engine::{Machine, Watch};
+use virt_hooks_libvirt::State;
 
 /// How many may come at once, where nobody says (VDSM's `max_incoming_migrations`).
 pub(crate) const INCOMING: u32 = 2;
@@ -119,10 +120,15 @@ impl Driver {
                 scene.note(Phase::MigratingIn, Some(&live));
                 occasion.vm = live.vm.clone();
                 scene.fire(due, &mut occasion, &live);
-                scene.end();
+                scene.end(&mut occasion, &machine);
                 Ok(served(&domain))
             }
             Err(error) => {
+                if matches!(error, Error::Lost { .. }) {
+                    // Who finds out cleans up, or fires what comes after an arrival.
+                    scene.leave();
+                    return Err(error);
+                }
                 occasion.cancel = None;
                 // Nobody can give a clean-up up.
                 occasion.fire_after(
@@ -131,7 +137,7 @@ impl Driver {
                     None,
                 );
                 scene.step(Step::ReceiveFailed);
-                scene.end();
+                scene.end(&mut occasion, &machine);
                 Err(error)
             }
         }
@@ -184,11 +190,19 @@ impl Occasion<'_> {
                     let given_up = limit == REST || matches!(waited, Waited::Cancelled);
                     match self.driver.found(&machine.vm.id) {
                         Ok((Found::Gone, _)) if given_up => break Err(self.interrupted()),
-                        Ok((Found::Running, _)) => scene.step(Step::Found(Found::Running)),
-                        Ok((Found::Paused, _)) if given_up => scene.step(Step::Found(Found::Paused)),
-                        Err(_) if given_up && self.driver.runs(&machine.vm.id) == Some(false) => {
-                            break Err(self.interrupted());
+                        Ok((found, _))
+                            if (found == Found::Running || found == Found::Paused && given_up)
+                                && self.is_whole(&machine.vm.id) =>
+                        {
+                            scene.step(Step::Found(found));
                         }
+                        Err(Error::Unreachable(source)) if given_up => match self.driver.runs(&machine.vm.id)
+                        {
+                            Some(false) => break Err(self.interrupted()),
+                            // The source waits for an answer, with the VM on hold there.
+                            None => break Err(self.lost_at_arrival(source)),
+                            Some(true) => {}
+                        },
                         _ => {}
                     }
                     if given_up {
@@ -199,6 +213,25 @@ impl Occasion<'_> {
         };
         self.watch.step_done();
         arrived
+    }
+
+    /// Whether all of a VM is here. Where its source was lost in the midst of the transfer libvirt takes away again what
+    /// there is of it.
+    fn is_whole(&self, uuid: &str) -> bool {
+        let state = self.driver.connection.lookup(uuid).and_then(|domain| domain.state());
+        state.is_ok_and(|now| match now.state {
+            State::Running | State::Blocked => true,
+            state => stands_still(state) && !now.is_migrating() && !now.is_starting_up(),
+        })
+    }
+
+    fn lost_at_arrival(&self, source: virt_hooks_libvirt::Error) -> Error {
+        Error::Lost {
+            operation: self.operation,
+            vm: self.vm_name(),
+            left: "nobody knows whether it came, so nothing was cleaned up",
+            source: Box::new(source),
+        }
     }
 }
 

@@ -14,6 +14,9 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// The operation on record of after-points that nobody's operation fires.
+pub(crate) const OBSERVE: &str = "observe";
+
 /// What is known of a VM.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
@@ -137,12 +140,13 @@ impl Records {
         let _ = fs::remove_file(self.path(uuid));
     }
 
-    /// Forgets a VM with the operation that ended it; unless another operation is at it already, such as its next
-    /// start while hooks of its end still run: then the record is that one's.
+    /// Forgets a VM with the operation that ended it, and with the after-points before it that were observed, such as
+    /// those of a save; unless another operation is at it already, such as its next start while hooks of its end still
+    /// run: then the record is that one's.
     fn finish(&self, uuid: &str, number: u64) {
         let _turn = self.lock();
         if let Some(mut record) = self.load(uuid) {
-            record.underway.retain(|u| u.number != number);
+            record.underway.retain(|u| u.number > number || (u.number < number && u.operation != OBSERVE));
             if !record.underway.is_empty() && self.write(&record).is_ok() {
                 return;
             }
@@ -303,6 +307,19 @@ mod tests {
         assert_eq!((record.phase, record.xml.as_str()), (Phase::Starting, "<new/>"));
         start.end(Phase::Up, true);
         assert_eq!(records.load("u").unwrap().phase, Phase::Up);
+    }
+
+    #[test]
+    fn what_was_observed_before_the_end_is_known_until_the_end() {
+        let (_dir, records) = records();
+        let saved = records.begin(("u", "web"), OBSERVE, Phase::Saving, "").unwrap();
+        saved.completed("after_vm_hibernate", None, Path::new("/h/10_a"));
+        saved.phase(Phase::Saving, None);
+        let end = records.begin(("u", "web"), OBSERVE, Phase::Saving, "").unwrap();
+        let known = records.load("u").unwrap();
+        assert_eq!(known.completed("after_vm_hibernate", None), [PathBuf::from("/h/10_a")]);
+        end.end(Phase::Down, true);
+        assert_eq!(records.load("u"), None);
     }
 
     #[test]

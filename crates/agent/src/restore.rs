@@ -21,6 +21,9 @@ use virt_hooks_libvirt::{Domain, SaveFlags};
 pub struct RestoreRequest<'a> {
     /// The file of the saved VM, which stays.
     pub file: &'a Path,
+    /// The VM's XML in place of that in the file: a VM goes back to a snapshot with the files that its disks have now (VDSM
+    /// sequence 4.4).
+    pub xml: Option<&'a str>,
     /// Whether it is the memory of a snapshot, as hooks see in `FROM_SNAPSHOT`.
     pub from_snapshot: bool,
     /// The deadline of each hook, before all other settings.
@@ -48,6 +51,19 @@ impl Driver {
     ) -> Result<Served, Error> {
         let saved = self.connection.saved_xml(request.file, true).map_err(Error::Unreachable)?;
         let mut machine = Machine::read(saved.as_bytes())?;
+        if let Some(xml) = request.xml {
+            let given = Machine::read(xml.as_bytes())?;
+            // libvirt says so too, but not before hooks ran for a VM that is not the one.
+            if given.vm.id != machine.vm.id {
+                return Err(Error::Xml(format!(
+                    "it is of the VM with UUID {}, and {} has the memory of {}",
+                    given.vm.id,
+                    request.file.display(),
+                    machine.vm.id
+                )));
+            }
+            machine = given;
+        }
         let place = self.place(&machine.vm.id, machine.name(), request.cancel, watch, reports)?;
         self.check_free(&machine)?;
         let (operation, name) = if request.from_snapshot {
@@ -79,8 +95,8 @@ impl Driver {
         match done {
             Ok(domain) => {
                 scene.over();
-                occasion.restored(request, &domain, &machine, &scene);
-                scene.end();
+                occasion.restored(request, &domain, &machine, &mut scene);
+                scene.end(&mut occasion, &machine);
                 Ok(Served { name: domain.name().to_owned(), uuid: domain.uuid().to_owned() })
             }
             Err(error) => {
@@ -90,7 +106,7 @@ impl Driver {
                 }
                 occasion.cancel = None;
                 occasion.undo(&machine, &scene);
-                scene.end();
+                scene.end(&mut occasion, &machine);
                 Err(error)
             }
         }
@@ -132,7 +148,7 @@ impl Occasion<'_> {
         request: &RestoreRequest<'_>,
         domain: &Domain,
         machine: &Machine,
-        scene: &Scene<'_>,
+        scene: &mut Scene<'_>,
     ) {
         self.cancel = None;
         if let Some(due) = scene.wait(self, "was continued", "after_vm_cont") {

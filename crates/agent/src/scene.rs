@@ -1,16 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What every operation on a VM has around it: its turn, its lock, its record, and libvirt's events.
+//!
+//! # Theory of operation
+//!
+//! * With an agent, after-points that the operation does not claim are fired by the agent.
+//! * Without one the operation fires those too, at its end: of all that happened to the VM while it kept others out,
+//!   libvirt's script included. What happens once it does not, while hooks after the operation run, is told to hooks
+//!   by that script, as where there is no operation at all.
 
-use crate::desk::{Attendance, Desk, Due, Turn, Waited};
+use crate::desk::{Attendance, Desk, Due, Observer as Observing, Turn, Waited};
 use crate::driver::Driver;
 use crate::error::Error;
-use crate::life::{After, Life, Phase, Step};
+use crate::life::{After, Found, Life, Phase, Step};
 use crate::occasion::Occasion;
 use crate::record::Notes;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
 use virt_hooks_contract::{Point, Report};
 use virt_hooks_engine::Machine;
 use virt_hooks_engine::Watch;
@@ -22,6 +30,8 @@ use virt_hooks_libvirt::{Domain, ErrorKind, State, XmlFlags};
 pub(crate) struct Place<'d> {
     driver: &'d Driver,
     desk: Arc<Desk>,
+    /// Without an agent: after-points that nobody claims.
+    unclaimed: Option<Receiver<Due>>,
     // In the order they must go: who is next takes the lock at once.
     lock: Option<VmLock>,
     turn: Option<Turn>,
@@ -36,6 +46,8 @@ pub(crate) struct Scene<'d> {
     pub(crate) attendance: Attendance,
     notes: Notes,
     pub(crate) events: &'d Driver,
+    /// Without an agent: what happened beside the operation, to be told at its end.
+    beside: Vec<Due>,
 }
 
 impl Driver {
@@ -72,20 +84,26 @@ impl Driver {
         watch: &mut dyn Watch,
         reports: &mut Vec<Report>,
     ) -> Result<Place<'_>, Error> {
-        let (desk, turn) = match &self.desks {
+        let (desk, turn, unclaimed) = match &self.desks {
             Some(desks) => {
                 let desk = desks.of(uuid);
                 let turn = desk.operations.turn();
                 wait_for_turn(&turn, name, cancel, watch)?;
-                (desk, Some(turn))
+                (desk, Some(turn), None)
             }
             None => {
                 self.refuse_beside_an_agent()?;
-                (Desk::new(uuid, Life::new(self.connection.uri()), None), None)
+                let (sender, unclaimed) = mpsc::channel();
+                let keep: Observing = Box::new(move |_, due| drop(sender.send(due)));
+                (Desk::new(uuid, Life::new(self.connection.uri()), Some(keep)), None, Some(unclaimed))
             }
         };
         let run_dir = &self.engine.settings().run_dir;
         let lock = take(run_dir, uuid, name)?;
+        if turn.is_none() {
+            // One that came since looks at the locks after it said so, and leaves to us what we had by then.
+            self.refuse_beside_an_agent()?;
+        }
         let mut hooks = None;
         if turn.is_none() {
             hooks = match VmLock::take(run_dir, &format!("{uuid}.hooks"), name) {
@@ -102,7 +120,7 @@ impl Driver {
             }
             desk.reset(Life::resumed(self.connection.uri(), self.phase_in_libvirt(uuid)?));
         }
-        Ok(Place { driver: self, desk, lock: Some(lock), turn, _hooks: hooks })
+        Ok(Place { driver: self, desk, unclaimed, lock: Some(lock), turn, _hooks: hooks })
     }
 
     /// Where libvirt says a VM is.
@@ -175,7 +193,7 @@ impl<'d> Place<'d> {
         let vm = (machine.vm.id.as_str(), machine.name());
         let notes = driver.records.begin(vm, operation, phase, machine.xml())?;
         let attendance = Attendance::new(self.desk.clone(), events, claims);
-        Ok(Scene { place: self, attendance, notes, events: driver })
+        Ok(Scene { place: self, attendance, notes, events: driver, beside: Vec::new() })
     }
 }
 
@@ -198,8 +216,60 @@ impl Scene<'_> {
     /// The operation happened. Its after-points remain; a hook of theirs may ask for the next operation on this
     /// VM, and wait for it.
     pub(crate) fn over(&mut self) {
+        self.hear_out();
         self.place.lock = None;
         self.place.turn = None;
+    }
+
+    /// Without an agent: hears what happened to the VM up to now, its end in any case.
+    fn hear_out(&mut self) {
+        // Once only: after that it is libvirt's script that tells.
+        if self.place.lock.is_none() || self.attendance.is_fed() {
+            return;
+        }
+        let desk = self.attendance.desk.clone();
+        let here = || desk.phase() != Phase::Down;
+        while self.attendance.hear(Duration::ZERO) {}
+        if here() && matches!(self.events.phase_in_libvirt(&desk.uuid), Ok(Phase::Down)) {
+            let deadline = Instant::now() + self.events.event_wait;
+            while here() {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() || (!self.attendance.hear(left) && !self.events.connection.is_alive()) {
+                    break;
+                }
+            }
+            // That it is gone is sure; why was not told.
+            if here() {
+                desk.step(Step::Found(Found::Gone));
+            }
+        }
+        self.collect();
+    }
+
+    /// What came once others were let in again is theirs: its turn ends here.
+    fn collect(&mut self) {
+        let came = self.place.unclaimed.iter().flat_map(Receiver::try_iter);
+        if self.place.lock.is_some() {
+            self.beside.extend(came);
+        } else {
+            came.for_each(drop);
+        }
+    }
+
+    /// Fires what happened beside the operation, in turn. `until` is to be fired by the operation itself, after what
+    /// came before it.
+    fn fire_beside(&mut self, until: Option<&Due>, occasion: &mut Occasion<'_>, machine: &Machine) {
+        self.collect();
+        while until.is_none_or(|due| !due.is_up())
+            && let Some(next) = self.beside.iter().position(Due::is_up)
+        {
+            let due = self.beside.remove(next);
+            let reason = std::mem::replace(&mut occasion.reason, due.after.reason());
+            // Of a VM that is gone the last that was known.
+            let live = self.events.found(&self.attendance.desk.uuid).ok().and_then(|(_, live)| live);
+            occasion.fire_after(due.after, live.as_ref().unwrap_or(machine), None);
+            occasion.reason = reason;
+        }
     }
 
     /// Waits until libvirt tells of what was done. `None`, and a warning, where it does not in time.
@@ -231,7 +301,8 @@ impl Scene<'_> {
 
     /// Fires after-points that are due. Where the hooks of earlier ones still run, an agent fires them after
     /// those: one of those hooks may be who waits for this operation.
-    pub(crate) fn fire(&self, due: Due, occasion: &mut Occasion<'_>, machine: &Machine) {
+    pub(crate) fn fire(&mut self, due: Due, occasion: &mut Occasion<'_>, machine: &Machine) {
+        self.fire_beside(Some(&due), occasion, machine);
         if due.is_up() || !self.attendance.is_fed() {
             due.wait();
             occasion.fire_after(due.after, machine, None);
@@ -240,8 +311,16 @@ impl Scene<'_> {
         }
     }
 
-    /// The end, with all hooks run.
-    pub(crate) fn end(self) {
+    /// The end, with all hooks run; `machine` is the VM as it was last.
+    pub(crate) fn end(mut self, occasion: &mut Occasion<'_>, machine: &Machine) {
+        self.hear_out();
+        if !self.attendance.is_fed() {
+            // What the operation claimed and did not wait for is told too.
+            self.beside.extend(std::iter::from_fn(|| self.attendance.due()));
+            occasion.cancel = None;
+            occasion.launch_flags = None;
+            self.fire_beside(None, occasion, machine);
+        }
         let keep = self.attendance.is_fed() || self.notes.existed();
         self.notes.end(self.attendance.desk.phase(), keep);
     }

@@ -122,8 +122,8 @@ impl Driver {
             Ok((domain, paused)) => {
                 scene.step(Step::Started { paused });
                 scene.over();
-                let started = occasion.started(&machine, &domain, &scene);
-                scene.end();
+                let started = occasion.started(&machine, &domain, &mut scene);
+                scene.end(&mut occasion, &machine);
                 Ok(started)
             }
             Err(error) => {
@@ -149,7 +149,7 @@ impl Driver {
                 // Nobody can give a clean-up up.
                 occasion.clean_up(&machine);
                 scene.step(Step::StartFailed);
-                scene.end();
+                scene.end(&mut occasion, &machine);
                 Err(error)
             }
         }
@@ -277,7 +277,7 @@ impl Occasion<'_> {
     }
 
     /// The points after the start. The VM runs: nothing here undoes that.
-    fn started(&mut self, machine: &Machine, domain: &Domain, scene: &Scene<'_>) -> Started {
+    fn started(&mut self, machine: &Machine, domain: &Domain, scene: &mut Scene<'_>) -> Started {
         let live = self.driver.live_or(domain, machine);
         scene.note(Phase::Starting, Some(&live));
         self.cancel = None;

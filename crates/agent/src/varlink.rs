@@ -10,28 +10,43 @@ const LONGEST: u64 = 64 << 20;
 
 /// Reads messages.
 #[derive(Debug)]
-pub struct Messages<R>(BufReader<R>);
+pub struct Messages<R> {
+    stream: BufReader<R>,
+    longest: u64,
+}
 
 impl<R: Read> Messages<R> {
     /// From a stream.
     pub fn new(stream: R) -> Self {
-        Self(BufReader::new(stream))
+        Self { stream: BufReader::new(stream), longest: LONGEST }
+    }
+
+    /// From a stream, of at most so many bytes each, with the NUL.
+    pub fn at_most(stream: R, longest: usize) -> Self {
+        Self { longest: u64::try_from(longest).unwrap_or(u64::MAX), ..Self::new(stream) }
+    }
+
+    /// Whether a part of the next message was read already.
+    pub fn has_begun(&self) -> bool {
+        !self.stream.buffer().is_empty()
     }
 
     /// The next message; `None` at the end.
     ///
     /// # Errors
-    /// The stream fails, ends within a message, or what is there is not such a message.
+    /// The stream fails, ends within a message, or what is there is not such a message, or too long a one
+    /// ([`io::ErrorKind::FileTooLarge`]).
     pub fn receive<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
         let mut bytes = Vec::new();
-        (&mut self.0).take(LONGEST).read_until(0, &mut bytes)?;
+        let read = (&mut self.stream).take(self.longest).read_until(0, &mut bytes)?;
         match bytes.pop() {
             None => Ok(None),
             Some(0) => Ok(Some(serde_json::from_slice(&bytes)?)),
-            Some(_) => Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "a message without a NUL at its end, or too long",
+            Some(_) if u64::try_from(read).is_ok_and(|read| read >= self.longest) => Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                format!("a message of more than {} bytes", self.longest),
             )),
+            Some(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "a message without a NUL at its end")),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! One operation at a time on a VM, across processes.
 
 use crate::payload::make_run_dir;
+use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
@@ -25,6 +26,9 @@ pub enum LockError {
 
 /// What is in the file of an operation that neither begins nor ends a life.
 const BESIDE: &[u8] = b"beside";
+
+/// The end of the name of a lock that is held until the hooks of an operation ended.
+const HOOKS: &str = ".hooks";
 
 /// Held as long as an operation of a driver lasts; the kernel frees it when the process dies.
 #[derive(Debug)]
@@ -127,6 +131,19 @@ pub fn sweep_locks(run_dir: &Path) {
     }
 }
 
+/// The VMs, by UUID, that living processes are at operations on, or whose hooks of such still run.
+pub fn taken_locks(run_dir: &Path) -> BTreeSet<String> {
+    let Ok(entries) = fs::read_dir(run_dir.join("vm")) else { return BTreeSet::new() };
+    let taken = |entry: fs::DirEntry| {
+        let uuid = entry.file_name().to_str()?.strip_suffix(".lock")?.to_owned();
+        // Given back when the file is closed.
+        let file = File::open(entry.path()).ok()?;
+        let is_taken = matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
+        is_taken.then(|| uuid.strip_suffix(HOOKS).unwrap_or(&uuid).to_owned())
+    };
+    entries.flatten().filter_map(taken).collect()
+}
+
 impl Drop for VmLock {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
@@ -145,6 +162,22 @@ mod tests {
         fs::write(dir.path().join("vm/dead.lock"), "").unwrap();
         sweep_locks(dir.path());
         assert!(held.path.exists() && !dir.path().join("vm/dead.lock").exists());
+    }
+
+    #[test]
+    fn vms_that_somebody_is_at_are_known() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(taken_locks(dir.path()), BTreeSet::new());
+        let held = VmLock::take(dir.path(), "a", "web").unwrap();
+        let _beside = VmLock::take_beside(dir.path(), "b", "web").unwrap();
+        let hooks = VmLock::take(dir.path(), "a.hooks", "web").unwrap();
+        fs::write(dir.path().join("vm/dead.lock"), "").unwrap();
+        let taken = || taken_locks(dir.path()).into_iter().collect::<Vec<_>>();
+        assert_eq!(taken(), ["a", "b"]);
+        drop(held);
+        assert_eq!(taken(), ["a", "b"], "its hooks run");
+        drop(hooks);
+        assert_eq!(taken(), ["b"]);
     }
 
     #[test]

@@ -73,6 +73,11 @@ impl Machine {
         self.vm.name.as_deref().unwrap_or(&self.vm.id)
     }
 
+    /// libvirt's id of the VM's present life; empty where it does not run.
+    pub fn life(&self) -> String {
+        self.doc.attribute(self.doc.root(), "id").unwrap_or_default().into_owned()
+    }
+
     /// The XML as it stands.
     pub fn xml(&self) -> &str {
         self.doc.as_str()

@@ -88,11 +88,11 @@ impl<'a> PayloadFile<'a> {
             path: path.to_owned(),
             source: e.into(),
         };
-        match rustix::fs::mkdir(&dir, Mode::RWXU) {
+        let locked = match make_locked(&settings.run_dir, event_id) {
             Err(rustix::io::Errno::NOENT) => {
                 make_run_dir(&settings.run_dir)
                     .map_err(|source| Trouble::MakeRunDirectory { path: settings.run_dir.clone(), source })?;
-                rustix::fs::mkdir(&dir, Mode::RWXU)
+                make_locked(&settings.run_dir, event_id)
             }
             other => other,
         }
@@ -100,7 +100,7 @@ impl<'a> PayloadFile<'a> {
         let name = if event.point.payload == PayloadKind::Json { "payload.json" } else { "payload.xml" };
         // From here on the directory goes with the value, whatever happens.
         let mut file = Self {
-            _lock: lock(&dir),
+            _lock: locked,
             path: dir.join(name),
             dir,
             kind: event.point.payload,
@@ -271,23 +271,44 @@ impl Drop for PayloadFile<'_> {
     }
 }
 
-/// How old a directory must be to be stale: one that is just being made is not locked yet.
+/// How old a directory must be that never was an event's: one that is just being made is not locked yet.
 const STALE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// What the name of a directory begins with that is no event's yet.
+const UNFINISHED: &str = "new-";
 
 /// Removes directories of events whose engine was killed: the payloads in them may hold secrets. Says how many.
 pub(crate) fn remove_stale(run_dir: &Path) -> usize {
     let Ok(entries) = std::fs::read_dir(run_dir) else { return 0 };
-    let is_event = |name: &std::ffi::OsStr| {
-        name.len() == 32 && name.as_encoded_bytes().iter().all(u8::is_ascii_hexdigit)
+    let is_id = |name: &[u8]| name.len() == 32 && name.iter().all(u8::is_ascii_hexdigit);
+    let is_old = |entry: &std::fs::DirEntry| {
+        let made = entry.metadata().and_then(|m| m.modified());
+        made.is_ok_and(|t| t.elapsed().is_ok_and(|age| age > STALE))
     };
     entries
         .flatten()
-        .filter(|e| is_event(&e.file_name()))
         .filter(|e| {
-            e.metadata().and_then(|m| m.modified()).is_ok_and(|t| t.elapsed().is_ok_and(|age| age > STALE))
+            let name = e.file_name();
+            let name = name.as_encoded_bytes();
+            // One that has its name was locked before it had it.
+            is_id(name) || (name.strip_prefix(UNFINISHED.as_bytes()).is_some_and(is_id) && is_old(e))
         })
         .filter(|e| lock(&e.path()).is_some_and(|_lock| std::fs::remove_dir_all(e.path()).is_ok()))
         .count()
+}
+
+/// Makes a directory that is locked as soon as it has its name; without a lock where there are none.
+fn make_locked(run_dir: &Path, name: &str) -> Result<Option<OwnedFd>, rustix::io::Errno> {
+    let unfinished = run_dir.join(format!("{UNFINISHED}{name}"));
+    rustix::fs::mkdir(&unfinished, Mode::RWXU)?;
+    let locked = lock(&unfinished);
+    match rustix::fs::rename(&unfinished, run_dir.join(name)) {
+        Ok(()) => Ok(locked),
+        Err(e) => {
+            let _ = rustix::fs::rmdir(&unfinished);
+            Err(e)
+        }
+    }
 }
 
 /// The directory, locked; `None` where somebody else has it.

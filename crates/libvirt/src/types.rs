@@ -84,6 +84,12 @@ impl StateInfo {
     pub fn is_migrating(self) -> bool {
         self.state == State::Paused && self.reason == 2
     }
+
+    /// Whether it stands still because libvirt is not done with its start (`VIR_DOMAIN_PAUSED_STARTING_UP`): it may yet
+    /// come to nothing.
+    pub fn is_starting_up(self) -> bool {
+        self.state == State::Paused && self.reason == 11
+    }
 }
 
 /// How to start a VM (`virDomainCreateFlags`).

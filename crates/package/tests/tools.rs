@@ -2,11 +2,14 @@
 //! What rpm, dpkg and their linters say of the packages: of every bundled hook, and of one with everything in it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use libtest_mimic::{Arguments, Failed, Trial};
+mod host_tools;
+
+use host_tools::{complaints, holds, places, root, run, same, trial};
+use libtest_mimic::{Arguments, Failed};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Output};
+use std::process::{Command, ExitCode};
 use virt_hooks_package::build::layout::{PACKAGES, Package, Role, RustHooks, plan};
 use virt_hooks_package::build::{Format, Item, ItemKind, Parcel, write};
 use virt_hooks_package::shelf::{RECORD, names};
@@ -38,15 +41,6 @@ const FINE_FOR_DEB: &[&str] = &[
 ];
 
 fn main() -> ExitCode {
-    let trial = |name: &str, tools: &[&str], test: fn() -> Result<(), Failed>| {
-        let missing: Vec<&&str> = tools.iter().filter(|t| !has(t)).collect();
-        let why = match missing.first() {
-            Some(tool) if **tool == "root" => " (skipped: this needs root)".to_owned(),
-            Some(tool) => format!(" (skipped: {tool} is not installed)"),
-            None => String::new(),
-        };
-        Trial::test(format!("{name}{why}"), test).with_ignored_flag(!missing.is_empty())
-    };
     let trials = vec![
         trial("rpm_finds_the_right_files_and_digests", &["rpm"], rpm_lists),
         trial("dpkg_finds_the_right_files", &["dpkg-deb"], deb_lists),
@@ -58,25 +52,6 @@ fn main() -> ExitCode {
         trial("logrotate_passes_over_what_lies_beside", &["logrotate"], logrotate),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
-}
-
-fn has(tool: &str) -> bool {
-    if tool == "root" {
-        return rustix::process::geteuid().is_root();
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let dirs = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
-    dirs.into_iter().any(|dir| dir.join(tool).is_file())
-}
-
-/// Runs a tool, and gives what it said where it ended well.
-fn run(command: &mut Command) -> Result<String, Failed> {
-    let Output { status, stdout, stderr } = command.env("LC_ALL", "C.UTF-8").env("TZ", "UTC").output()?;
-    let said = String::from_utf8_lossy(&stdout).into_owned();
-    if status.success() {
-        return Ok(said);
-    }
-    Err(format!("{command:?}: {status}\n{said}{}", String::from_utf8_lossy(&stderr)).into())
 }
 
 /// A made package and what should be in it.
@@ -273,24 +248,6 @@ fn deb_lists() -> Result<(), Failed> {
         .map(drop)
 }
 
-fn same(listed: &BTreeSet<String>, expected: &BTreeSet<String>, file: &Path) -> Result<(), Failed> {
-    let odd: Vec<&String> = listed.symmetric_difference(expected).take(9).collect();
-    if odd.is_empty() { Ok(()) } else { Err(format!("{}: {odd:?}", file.display()).into()) }
-}
-
-fn holds(text: &str, part: &str) -> Result<(), Failed> {
-    if text.contains(part) { Ok(()) } else { Err(format!("no \"{part}\" in:\n{text}").into()) }
-}
-
-/// Lines that begin a complaint which is not among those that are fine.
-fn complaints(said: &str, fine: &[&str]) -> Result<(), Failed> {
-    let is_complaint =
-        |l: &&str| l.contains(": E: ") || l.contains(": W: ") || l.starts_with("E: ") || l.starts_with("W: ");
-    let is_fine = |l: &&str| fine.iter().any(|f| l.split_whitespace().any(|w| w == *f));
-    let wrong: Vec<&str> = said.lines().filter(is_complaint).filter(|l| !is_fine(l)).collect();
-    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n").into()) }
-}
-
 fn rpmlint() -> Result<(), Failed> {
     let dir = tempfile::tempdir()?;
     let files: Vec<PathBuf> = make(Format::Rpm, dir.path())?.into_iter().map(|m| m.file).collect();
@@ -311,42 +268,6 @@ fn lintian() -> Result<(), Failed> {
         return Err(errors.into_owned().into());
     }
     complaints(&String::from_utf8_lossy(&said.stdout), FINE_FOR_DEB)
-}
-
-/// A root for scripts to run in: a shell and what it needs.
-fn root(dir: &Path) -> Result<PathBuf, Failed> {
-    let root = dir.join("root");
-    let mut files = vec![PathBuf::from("/bin/sh")];
-    for word in run(Command::new("ldd").arg("/bin/sh"))?.split_whitespace().filter(|w| w.starts_with('/')) {
-        files.push(PathBuf::from(word));
-    }
-    for file in files {
-        let place = root.join(file.strip_prefix("/")?);
-        fs::create_dir_all(place.parent().unwrap())?;
-        fs::copy(&file, place)?;
-    }
-    Ok(root)
-}
-
-/// Every place in a root but those of the tool's own records.
-fn places(root: &Path, own: &[&str]) -> Result<BTreeSet<String>, Failed> {
-    fn walk(root: &Path, dir: &Path, own: &[&str], found: &mut BTreeSet<String>) -> std::io::Result<()> {
-        for entry in fs::read_dir(dir)? {
-            let path = entry?.path();
-            let place = format!("/{}", path.strip_prefix(root).unwrap_or(&path).display());
-            if own.contains(&&*place) {
-                continue;
-            }
-            found.insert(place);
-            if path.symlink_metadata()?.is_dir() {
-                walk(root, &path, own, found)?;
-            }
-        }
-        Ok(())
-    }
-    let mut found = BTreeSet::new();
-    walk(root, root, own, &mut found)?;
-    Ok(found)
 }
 
 fn rpm_installs() -> Result<(), Failed> {

@@ -11,6 +11,8 @@ pub enum Guest {
     Obliging,
     /// Comes up, and answers nothing.
     Deaf,
+    /// Answers nothing, and reads the second sector of its first disk several times a second.
+    Reading,
 }
 
 impl Guest {
@@ -19,6 +21,7 @@ impl Guest {
         match self {
             Self::Obliging => include_bytes!("../guest/ack.bin"),
             Self::Deaf => include_bytes!("../guest/nop.bin"),
+            Self::Reading => include_bytes!("../guest/read.bin"),
         }
     }
 
@@ -27,13 +30,14 @@ impl Guest {
         match self {
             Self::Obliging => "ack.bin",
             Self::Deaf => "nop.bin",
+            Self::Reading => "read.bin",
         }
     }
 
-    pub(crate) const ALL: [Self; 2] = [Self::Obliging, Self::Deaf];
+    pub(crate) const ALL: [Self; 3] = [Self::Obliging, Self::Deaf, Self::Reading];
 }
 
-/// What both guests write to the serial port once they are up; a word before it tells which it is.
+/// What all guests write to the serial port once they are up; a word before it tells which it is.
 pub(crate) const MARKER: &str = "GUEST UP";
 
 /// How a test VM differs from the plain one.

@@ -13,7 +13,8 @@ fn main() {
     if let Some(tool) = missing {
         eprintln!("the guests are not assembled anew: {tool} is missing (apt: gcc binutils, dnf: the same)");
     }
-    let trials = [("ack", Guest::Obliging), ("nop", Guest::Deaf)].map(|(source, guest)| {
+    let guests = [("ack", Guest::Obliging), ("nop", Guest::Deaf), ("read", Guest::Reading)];
+    let trials = guests.map(|(source, guest)| {
         let name = missing.map(|tool| format!("::needs_{tool}")).unwrap_or_default();
         Trial::test(format!("{source}_bin_is_assembled_from_its_source{name}"), move || {
             assert!(

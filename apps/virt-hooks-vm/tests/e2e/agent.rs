@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The agent: what it is asked, and what it sees others do.
 
-use crate::bed::{ALL, Bed, UUID, agent, until};
+use crate::bed::{ALL, Bed, Running, UUID, agent, until};
 use crate::pausing::{REST, with_nic};
 use crate::traces::points;
 use crate::{Result, tests};
@@ -12,7 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::thread;
 use virt_hooks_libvirt::CreateFlags;
-use virt_hooks_testhost::GuestOptions;
+use virt_hooks_testhost::{Guest, GuestOptions};
 
 tests! {
     Agent the_command_says_the_same_with_and_without_an_agent,
@@ -22,6 +22,7 @@ tests! {
     Agent c10_a_hibernation_is_one_under_the_agent_too,
     Agent c11_a_vm_created_paused_by_others_fires_no_pause,
     Agent c34_a_crash_is_told_as_one,
+    AgentImages c34_a_disk_that_fails_pauses_the_vm_and_says_why,
     Agent c35_a_veto_is_told_in_the_hooks_own_words,
     Agent operations_on_one_vm_wait_for_each_other,
     Agent a_hook_may_ask_for_the_next_operation_on_its_vm,
@@ -184,6 +185,49 @@ fn c08_a_guest_that_powers_off_is_cleaned_up_after_once() -> Result {
     agent.stop()?;
     stored.undefine()?;
     drop((stored, connection));
+    bed.finish()
+}
+
+/// The second sector cannot be read the first time, and can afterwards.
+const FAILING: &str =
+    "[inject-error]\nevent = \"read_aio\"\niotype = \"read\"\nerrno = \"5\"\nsector = \"1\"\nonce = \"on\"\n";
+
+fn c34_a_disk_that_fails_pauses_the_vm_and_says_why() -> Result {
+    let bed = Bed::with_daemon()?;
+    bed.spy(&POINTS)?;
+    let agent = bed.start_agent()?;
+    bed.hook("after_vm_pause", "95_told", &format!(": >'{}'", bed.path("told").display()))?;
+    let (image, rules, socket) = (bed.path("d.raw"), bed.file("rules", FAILING)?, bed.path("nbd.sock"));
+    std::fs::write(&image, vec![0; 1 << 20])?;
+    let options = format!(
+        "driver=raw,file.driver=blkdebug,file.config={rules},file.image.driver=file,file.image.filename={}",
+        image.display()
+    );
+    let mut server = Command::new("qemu-nbd");
+    server.args(["--persistent", "--socket"]).arg(&socket).args(["--image-opts", &options]);
+    let server = Running::of(&mut server)?;
+    until("the disk is served", || socket.exists());
+    let devices = format!(
+        "<disk type='network' device='disk'><driver name='qemu' type='raw' error_policy='stop' rerror_policy='stop'/>\
+         <source protocol='nbd'><host transport='unix' socket='{}'/></source><target dev='hda' bus='ide'/></disk>",
+        socket.display()
+    );
+    let options = GuestOptions { guest: Guest::Reading, devices, ..Default::default() };
+    bed.vm(&["start", "--xml", &bed.file("reads.xml", &bed.xml("reads", options))?])?.expect(0);
+    bed.wait_for_state("reads", "paused");
+    // After the spy, which has come to its end then.
+    bed.wait_for("told");
+    let seen = bed.seen();
+    assert_eq!(points(&seen), ["before_vm_start", "after_vm_start", "after_vm_pause"]);
+    assert_eq!(seen[2].variable("_hook_reason"), "io-error");
+    // Its disk is well again.
+    bed.vm(&["cont", "reads"])?.expect(0);
+    assert_eq!(points(&bed.seen()), ["before_vm_cont", "after_vm_cont"]);
+    assert_eq!(bed.state("reads")?.as_deref(), Some("running"));
+    bed.vm(&["destroy", "reads"])?.expect(0);
+    bed.seen();
+    agent.stop()?;
+    drop(server);
     bed.finish()
 }
 

@@ -314,8 +314,7 @@ impl Bed {
     pub(crate) fn begin_saying(&self, arguments: &[&str], file: &str) -> Result<Running> {
         let all: Vec<&str> = ["vm"].iter().chain(arguments).copied().collect();
         let mut command = self.command_of(Path::new(env!("CARGO_BIN_EXE_virt-hooks-vm")), &all);
-        command.stdout(Stdio::null()).stderr(fs::File::create(self.path(file))?);
-        Ok(Running(Some(command.spawn()?)))
+        Running::saying(&mut command, Path::new("/dev/null"), &self.path(file))
     }
 
     /// Waits until what goes to that file has these words.
@@ -480,6 +479,12 @@ impl Running {
     /// Begins to run a command.
     pub(crate) fn of(command: &mut Command) -> Result<Self> {
         Ok(Self(Some(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)))
+    }
+
+    /// Begins to run a command; what it says goes to files.
+    pub(crate) fn saying(command: &mut Command, stdout: &Path, stderr: &Path) -> Result<Self> {
+        let (stdout, stderr) = (fs::File::create(stdout)?, fs::File::create(stderr)?);
+        Ok(Self(Some(command.stdout(stdout).stderr(stderr).spawn()?)))
     }
 
     pub(crate) fn signal(&self, signal: Signal) -> Result {

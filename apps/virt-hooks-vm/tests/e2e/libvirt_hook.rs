@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `virt-hooks` as libvirt's own hook script: what fires where virsh does the work.
 
-use crate::bed::{Bed, DESTROY, START, UUID, executable, until};
+use crate::bed::{Bed, DESTROY, Running, START, UUID, executable, until};
 use crate::traces::{Seen, points};
 use crate::{Result, tests};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
+use std::process::Command;
+use virt_hooks_engine::Presence;
 use virt_hooks_testhost::GuestOptions;
 
 tests! {
@@ -24,6 +26,9 @@ tests! {
     HookScript scripts_of_others_are_let_be,
     HookScript what_a_driver_does_fires_once,
     HookScript an_agent_fires_what_it_sees,
+    AgentAndScript an_agent_that_comes_while_the_script_tells_does_not_tell_again,
+    AgentAndScript what_was_left_to_an_agent_that_died_is_told_by_the_next,
+    AgentAndScript what_the_script_told_without_the_agent_is_not_told_again,
     HookScript changes_that_have_no_effect_are_told_once,
     HookScript a_host_may_insist_on_a_driver,
     HookScript points_of_the_host_fire_for_networks,
@@ -117,6 +122,10 @@ fn what_is_wrong_after_the_start_kills_no_vm() -> Result {
     bed.virsh(&["destroy", "web"])?.expect(0);
     let done = bed.virsh(&["create", &bed.plain("web")?])?.expect(1);
     assert!(done.stderr.contains("config.toml:1:1: unknown key"), "{}", done.stderr);
+    // Nor could the end be noted; the next life of the VM clears that.
+    fs::write(bed.path("config.toml"), "")?;
+    bed.virsh(&["create", &bed.plain("web")?])?.expect(0);
+    bed.virsh(&["destroy", "web"])?.expect(0);
     bed.finish()
 }
 
@@ -368,18 +377,98 @@ fn an_agent_fires_what_it_sees() -> Result {
     spy_on_all(&bed)?;
     fs::create_dir_all(bed.path("payloads"))?;
     let socket = bed.path("payloads/agent.sock");
-    let agent = UnixListener::bind(&socket)?;
-    bed.virsh(&["create", &bed.plain("web")?])?.expect(0);
-    assert_eq!(points(&bed.seen()), ["before_vm_start"], "nobody else can see that coming");
-    bed.virsh(&["destroy", "web"])?.expect(0);
-    assert!(bed.seen().is_empty());
-    // One that was killed leaves its socket behind.
+    let listener = UnixListener::bind(&socket)?;
+    let cycle = || -> Result<(Vec<String>, Vec<String>)> {
+        let named = || points(&bed.seen()).into_iter().map(str::to_owned).collect::<Vec<_>>();
+        bed.virsh(&["create", &bed.plain("web")?])?.expect(0);
+        let started = named();
+        bed.virsh(&["destroy", "web"])?.expect(0);
+        Ok((started, named()))
+    };
+    let here = (START.map(str::to_owned).to_vec(), vec!["after_vm_destroy".to_owned()]);
+    // A service manager's socket is no agent, nor is one that did not look at its VMs yet.
+    assert_eq!(cycle()?, here);
+    let agent = Presence::take(&bed.path("payloads"))?;
+    assert_eq!(cycle()?, here);
+    agent.serves(bed.uri())?;
+    assert_eq!(cycle()?, here);
+    agent.watches(bed.uri())?;
+    assert_eq!(cycle()?, (vec![START[0].to_owned()], vec![]), "nobody else can see the start coming");
+    agent.watches("lxc:///system")?;
+    assert_eq!(cycle()?, here, "it looks after others");
     drop(agent);
-    bed.virsh(&["create", &bed.plain("web")?])?.expect(0);
-    assert_eq!(points(&bed.seen()), START);
-    bed.virsh(&["destroy", "web"])?.expect(0);
-    bed.seen();
+    assert_eq!(cycle()?, here);
+    drop(listener);
     fs::remove_file(socket)?;
+    bed.finish()
+}
+
+/// What one life of a VM fires where others start and end it.
+const LIFE: [&str; 3] = ["before_vm_start", "after_vm_start", "after_vm_destroy"];
+
+fn an_agent_that_comes_while_the_script_tells_does_not_tell_again() -> Result {
+    let bed = Bed::with_hook_script()?;
+    bed.count(&[&START[..], &DESTROY].concat())?;
+    let wait = format!(
+        "cd '{}'; : >ready; n=0; until [ -e go ] || [ $n -gt 5000 ]; do sleep 0.02; n=$((n+1)); done",
+        bed.root().display()
+    );
+    bed.hook("after_vm_start", "10_wait", &wait)?;
+    let xml = bed.plain("web")?;
+    let mut creating = Running::of(Command::new("virsh").args(["-c", bed.uri(), "create", &xml]))?;
+    creating.wait_for(&bed, "ready")?;
+    let agent = bed.begin_agent()?;
+    until("the agent listens", || bed.has_agent());
+    bed.file("go", "")?;
+    creating.wait()?.expect(0);
+    bed.wait_for_state("web", "running");
+    bed.virsh(&["destroy", "web"])?.expect(0);
+    assert_eq!(bed.wait_for_count(UUID, 3), LIFE);
+    agent.stop()?;
+    assert_eq!(bed.counted(UUID), LIFE);
+    bed.finish()
+}
+
+fn what_was_left_to_an_agent_that_died_is_told_by_the_next() -> Result {
+    let bed = Bed::with_hook_script()?;
+    bed.count(&[&START[..], &DESTROY].concat())?;
+    let dies = Presence::take(&bed.path("payloads"))?;
+    dies.watches(bed.uri())?;
+    bed.virsh(&["create", &bed.plain("web")?])?.expect(0);
+    assert_eq!(bed.counted(UUID), LIFE[..1]);
+    drop(dies);
+    let agent = bed.start_agent()?;
+    assert_eq!(bed.wait_for_count(UUID, 2), LIFE[..2]);
+    agent.stop()?;
+    // The script tells of the end, as no agent is there, and one that comes back does not again.
+    bed.virsh(&["destroy", "web"])?.expect(0);
+    assert_eq!(bed.counted(UUID), LIFE);
+    let agent = bed.start_agent()?;
+    agent.stop()?;
+    assert_eq!(bed.counted(UUID), LIFE);
+    bed.finish()
+}
+
+fn what_the_script_told_without_the_agent_is_not_told_again() -> Result {
+    let bed = Bed::with_hook_script()?;
+    bed.count(&[&START[..], &DESTROY].concat())?;
+    let xml = bed.plain("web")?;
+    let agent = bed.start_agent()?;
+    bed.virsh(&["create", &xml])?.expect(0);
+    assert_eq!(bed.wait_for_count(UUID, 2), LIFE[..2]);
+    agent.kill()?;
+    // Another life, which the agent heard nothing of.
+    bed.virsh(&["destroy", "web"])?.expect(0);
+    bed.virsh(&["create", &xml])?.expect(0);
+    let until_now = [&LIFE[..], &LIFE[..2]].concat();
+    assert_eq!(bed.counted(UUID), until_now);
+    let agent = bed.start_agent()?;
+    bed.virsh(&["destroy", "web"])?.expect(0);
+    let all = [LIFE, LIFE].concat();
+    assert_eq!(bed.wait_for_count(UUID, 6), all);
+    agent.stop()?;
+    assert_eq!(bed.counted(UUID), all);
+    bed.tidy_payloads()?;
     bed.finish()
 }
 

@@ -18,6 +18,7 @@ mod errors;
 mod inquiries;
 mod interrupts;
 mod launch_flags;
+mod libvirt_dies;
 mod libvirt_hook;
 mod life;
 mod load;
@@ -26,10 +27,12 @@ mod migrating;
 mod nics;
 mod pausing;
 mod policies;
+mod progress;
 mod properties;
 mod refusals;
 mod secrets;
 mod stored;
+mod systemd;
 mod through_the_agent;
 mod tickets;
 mod traces;
@@ -58,6 +61,10 @@ enum Needs {
     Agent,
     /// All that, and the `virt-hooks` command, which the agent's unit runs.
     AgentUnit,
+    /// All that, `virsh`, and a systemd that can be given a machine of its own.
+    Systemd,
+    /// A libvirt daemon, the agent, and `qemu-nbd`.
+    AgentImages,
     /// A libvirt daemon, and a program of Python for what a shell cannot do.
     AgentPython,
     /// All a daemon needs, and a QEMU with SPICE.
@@ -100,12 +107,20 @@ impl Needs {
             let line = format!("{} or setpriv is missing; install python3 and util-linux", agent::PYTHON);
             return Some(("python3".to_owned(), line));
         }
+        if self == Self::AgentImages && !has("qemu-nbd") {
+            return Some(("qemu-nbd".to_owned(), "qemu-nbd is missing; install qemu-utils".to_owned()));
+        }
+        if self == Self::Systemd
+            && let Some(missing) = systemd::missing()
+        {
+            return Some(missing);
+        }
         let missing = match self {
             Self::Library => {
                 let error = Libvirt::load().err()?;
                 return Some(("libvirt.so.0".to_owned(), error.to_string()));
             }
-            Self::Command | Self::HookScript | Self::AgentUnit | Self::AgentAndScript
+            Self::Command | Self::HookScript | Self::AgentUnit | Self::AgentAndScript | Self::Systemd
                 if !bed::command().is_file() =>
             {
                 return Some((
@@ -113,7 +128,12 @@ impl Needs {
                     format!("{} is missing; `cargo build -p virt-hooks`", bed::command().display()),
                 ));
             }
-            Self::Agent | Self::AgentUnit | Self::AgentPython | Self::AgentAndScript
+            Self::Agent
+            | Self::AgentUnit
+            | Self::AgentPython
+            | Self::AgentAndScript
+            | Self::AgentImages
+            | Self::Systemd
                 if !bed::agent().is_file() =>
             {
                 return Some((
@@ -121,7 +141,7 @@ impl Needs {
                     format!("{} is missing; `cargo build -p virt-hooksd`", bed::agent().display()),
                 ));
             }
-            Self::Demo | Self::HookScript | Self::AgentAndScript if !has("virsh") => {
+            Self::Demo | Self::HookScript | Self::AgentAndScript | Self::Systemd if !has("virsh") => {
                 return Some(("virsh".to_owned(), "virsh is missing; install libvirt-clients".to_owned()));
             }
             Self::Qemu
@@ -137,6 +157,8 @@ impl Needs {
             | Self::Agent
             | Self::AgentUnit
             | Self::AgentAndScript
+            | Self::AgentImages
+            | Self::Systemd
             | Self::AgentPython => Daemon::requirements().err()?,
         };
         let first = missing.things.first().map(|thing| thing.what.replace(' ', "_")).unwrap_or_default();
@@ -177,6 +199,8 @@ fn main() {
         Needs::Agent,
         Needs::AgentUnit,
         Needs::AgentPython,
+        Needs::AgentImages,
+        Needs::Systemd,
         Needs::DaemonSpice,
         Needs::Command,
         Needs::HookScript,
@@ -202,7 +226,9 @@ fn main() {
         vetoes::TESTS,
         refusals::TESTS,
         stored::TESTS,
+        systemd::TESTS,
         launch_flags::TESTS,
+        libvirt_dies::TESTS,
         libvirt_hook::TESTS,
         devices::TESTS,
         errors::TESTS,
@@ -212,6 +238,7 @@ fn main() {
         secrets::TESTS,
         pausing::TESTS,
         policies::TESTS,
+        progress::TESTS,
         properties::TESTS,
         agent::TESTS,
         crashes::TESTS,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! VMs that go from one host to another: two daemons, with agents and without.
 
-use crate::bed::{Agent, Bed, DESTROY, Done, UUID, until};
+use crate::bed::{Agent, Bed, DESTROY, Done, Running, UUID, until};
 use crate::libvirt_hook::{custom, reasons, spy_on_all};
 use crate::traces::{Seen, points};
 use crate::{Result, tests};
@@ -20,6 +20,7 @@ tests! {
     HookScript a_migration_is_given_up_while_it_goes_on,
     HookScript a_destination_that_cannot_be_reached_is_said_to_be_one,
     HookScript a_stored_definition_goes_along,
+    HookScript who_waits_is_told_how_long_it_takes,
     AgentAndScript disks_go_along_where_they_are_not_shared,
     AgentAndScript a_paused_vm_arrives_paused,
     AgentAndScript c34_agents_take_a_vm_from_host_to_host,
@@ -182,6 +183,34 @@ fn a_migration_is_given_up_while_it_goes_on() -> Result {
         b.finish()?;
     }
     Ok(())
+}
+
+/// For people on standard error; what programs read has nothing of it.
+fn who_waits_is_told_how_long_it_takes() -> Result {
+    let (a, b) = hosts()?;
+    b.hook("before_vm_migrate_destination", "95_wait", &wait_for_go(&b))?;
+    let report = a.path("report");
+    let mut arguments = to(&b);
+    arguments.extend(["--report".to_owned(), "-".to_owned()]);
+    let all = [&["vm".to_owned()], &arguments[..]].concat();
+    let mut command = a.command_of(
+        std::path::Path::new(env!("CARGO_BIN_EXE_virt-hooks-vm")),
+        &all.iter().map(String::as_str).collect::<Vec<_>>(),
+    );
+    let going = Running::saying(&mut command, &report, &a.path("said"))?;
+    // It says so after two seconds, and again.
+    a.wait_for_words("said", &format!("migrate VM web to {} ... 2 s ... 4 s ... ", b.uri()));
+    b.file("go", "")?;
+    going.wait()?.expect(0);
+    let said = fs::read_to_string(a.path("said"))?;
+    assert!(said.ends_with("migrated: VM web\n"), "{said}");
+    let report: serde_json::Value = serde_json::from_str(&fs::read_to_string(report)?)?;
+    assert_eq!((&report["verb"], &report["result"]), (&json!("migrate"), &json!("done")));
+    b.virsh(&["destroy", "web"])?.expect(0);
+    a.seen();
+    b.seen();
+    a.finish()?;
+    b.finish()
 }
 
 fn a_stored_definition_goes_along() -> Result {

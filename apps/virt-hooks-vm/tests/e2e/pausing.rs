@@ -14,6 +14,8 @@ tests! {
     Qemu a_veto_of_a_pause_or_a_cont_changes_nothing,
     Qemu hibernate_and_dehibernate_keep_their_order,
     Qemu c01_from_snapshot_is_text,
+    AgentAndScript the_memory_of_a_snapshot_is_restored_as_often_as_wanted,
+    AgentAndScript a_snapshot_is_restored_with_the_disks_there_are_now,
     Qemu c12_c13_what_hooks_make_of_the_xml_is_restored,
     Qemu c28_a_pause_vetoed_in_a_hibernation_leaves_the_vm_running,
     Qemu c35_a_vetoed_hibernation_goes_on_and_says_why,
@@ -185,6 +187,97 @@ fn c01_from_snapshot_is_text() -> Result {
     bed.vm(&["destroy", "shot"])?.expect(0);
     bed.seen();
     bed.finish()
+}
+
+/// A snapshot that libvirt makes of a running VM, with its memory, and the VM brought back to it (VDSM sequence 4.4).
+fn the_memory_of_a_snapshot_is_restored_as_often_as_wanted() -> Result {
+    for with_agent in [false, true] {
+        let bed = Bed::with_daemon()?;
+        let agent = with_agent.then(|| bed.start_agent()).transpose()?;
+        bed.run_guest("shot", &bed.xml("shot", with_nic()))?;
+        bed.spy(&[&ALL[..], &REST].concat())?;
+        bed.hook("after_vm_cont", "95_told", &format!(": >'{}'", bed.path("told").display()))?;
+        let file = image(&bed);
+        let memory = format!("file={file},snapshot=external");
+        bed.virsh(&["snapshot-create-as", "shot", "s1", "--memspec", &memory])?.expect(0);
+        assert_eq!(state(&bed, "shot")?, "running", "it goes on");
+        if with_agent {
+            bed.wait_for("told");
+        }
+        bed.vm(&["destroy", "shot"])?.expect(0);
+        // libvirt tells of a pause and a resume, as of any other.
+        let noticed: &[&str] = if with_agent { &["after_vm_pause", "after_vm_cont"] } else { &[] };
+        assert_eq!(points(&bed.seen()), [noticed, &ALL[4..]].concat());
+        for _ in 0..2 {
+            bed.vm(&["restore-snapshot", &file])?.expect(0);
+            let seen = bed.seen();
+            let expected = [
+                "before_device_create",
+                "before_vm_start",
+                "before_vm_dehibernate",
+                "before_vm_cont",
+                "after_vm_cont",
+                "after_vm_dehibernate",
+            ];
+            assert_eq!(points(&seen), expected);
+            assert!(
+                seen.iter()
+                    .all(|s| (s.variable("FROM_SNAPSHOT") == "True") == s.point.contains("dehibernate"))
+            );
+            // It hears what it is asked, without having booted: it goes on where it was.
+            bed.vm(&["shutdown", "shot", "--wait", "2m"])?.expect(0);
+            assert_eq!(points(&bed.seen()), ["after_vm_destroy", "after_device_destroy"]);
+            assert_eq!(std::fs::read_to_string(bed.path("serial/shot.log"))?, "");
+        }
+        if let Some(agent) = agent {
+            agent.stop()?;
+        }
+        bed.finish()?;
+    }
+    Ok(())
+}
+
+fn a_snapshot_is_restored_with_the_disks_there_are_now() -> Result {
+    for with_agent in [false, true] {
+        let bed = Bed::with_daemon()?;
+        let agent = with_agent.then(|| bed.start_agent()).transpose()?;
+        let disk = bed.file("then.raw", &"\0".repeat(1 << 20))?;
+        let devices = format!(
+            "<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='{disk}'/>\
+             <target dev='vda' bus='virtio'/></disk>"
+        );
+        bed.run_guest("shot", &bed.xml("shot", GuestOptions { devices, ..Default::default() }))?;
+        let (file, overlay) = (image(&bed), bed.path("overlay.qcow2"));
+        let memory = format!("file={file},snapshot=external");
+        let written = format!("vda,snapshot=external,file={}", overlay.display());
+        let snapshot = ["snapshot-create-as", "shot", "s1", "--memspec", &memory, "--diskspec", &written];
+        bed.virsh(&snapshot)?.expect(0);
+        bed.vm(&["destroy", "shot"])?.expect(0);
+
+        // What there was then is looked at in a copy.
+        std::fs::rename(&disk, bed.path("now.raw"))?;
+        let saved = bed.virsh(&["save-image-dumpxml", &file, "--security-info"])?.expect(0).stdout;
+        let given = bed.file("now.xml", &saved.replace("then.raw", "now.raw"))?;
+        bed.spy(&["before_vm_dehibernate"])?;
+        bed.vm(&["restore-snapshot", &file])?.expect(4);
+        let seen = bed.seen();
+        assert!(seen[0].payload.contains("then.raw"), "{}", seen[0].payload);
+        bed.vm(&["restore-snapshot", &file, "--xml", &given])?.expect(0);
+        let seen = bed.seen();
+        assert!(seen[0].payload.contains("now.raw") && seen[0].variable("FROM_SNAPSHOT") == "True");
+        assert!(bed.qemu("shot").is_some_and(|qemu| qemu.contains("now.raw") && !qemu.contains("then.raw")));
+        bed.vm(&["destroy", "shot"])?.expect(0);
+
+        let other = saved.replace(UUID, "7f0c2a3e-1111-4222-8333-444455556666");
+        let done = bed.vm(&["restore-snapshot", &file, "--xml", &bed.file("other.xml", &other)?])?.expect(3);
+        assert!(done.only_error().contains("it is of the VM with UUID 7f0c2a3e-"), "{}", done.only_error());
+        assert!(bed.seen().is_empty(), "no hook ran");
+        if let Some(agent) = agent {
+            agent.stop()?;
+        }
+        bed.finish()?;
+    }
+    Ok(())
 }
 
 fn c12_c13_what_hooks_make_of_the_xml_is_restored() -> Result {

@@ -38,7 +38,7 @@ pub use r#try::{Conflicts, Given, Try};
 pub use values::{Place, Property, Uuid, custom_properties};
 pub use vm::{
     Telling, Vm, VmAct, VmApply, VmCommand, VmCreate, VmDestroy, VmHibernate, VmList, VmMigrate, VmRestore,
-    VmSet, VmShow, VmShutdown, VmStart, VmStats, Whom,
+    VmRestoreSnapshot, VmSet, VmShow, VmShutdown, VmStart, VmStats, Whom,
 };
 pub use vm_devices::{
     Connected, Console, HookTime, Link, VmChange, VmMemoryPlug, VmNicUpdate, VmPlug, VmSetCpus, VmSetTicket,

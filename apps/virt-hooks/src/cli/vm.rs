@@ -31,7 +31,7 @@ pub enum VmCommand {
     /// Bring a saved VM back, and continue it
     Dehibernate(VmRestore),
     /// Bring a VM back from the memory of a snapshot, and continue it
-    RestoreSnapshot(VmRestore),
+    RestoreSnapshot(VmRestoreSnapshot),
     /// Move a running VM to another host, hooks on both sides included
     Migrate(Box<VmMigrate>),
     /// Ask a VM's guest to shut down, and wait until it has
@@ -189,6 +189,17 @@ pub struct VmRestore {
     /// How its hooks are run and told.
     #[command(flatten)]
     pub telling: Telling,
+}
+
+/// Restores a VM from the memory of a snapshot.
+#[derive(Args, Clone, Debug)]
+pub struct VmRestoreSnapshot {
+    /// What it has in common with other restores.
+    #[command(flatten)]
+    pub restore: VmRestore,
+    /// Domain XML of the VM in place of that of the snapshot, such as with other files for its disks; - for standard input
+    #[arg(long, value_name = "FILE|-")]
+    pub xml: Option<Place>,
 }
 
 /// Migrates a VM.

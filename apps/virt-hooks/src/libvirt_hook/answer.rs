@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! From a call to an answer.
+//!
+//! What began or ended already is told by the agent where one watches, and here where none does; never by both, and
+//! never by nobody: see [`virt_hooks_engine::Handover`]. That a socket accepts says nothing: it may be the service
+//! manager's, and our own knock start an agent that comes too late to see this VM come or go.
 
 use super::call::Call;
 use super::deadline::Deadline;
@@ -11,13 +15,11 @@ use crate::environ::Environ;
 use crate::history;
 use crate::streams::Streams;
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::time::Duration;
 use virt_hooks_contract::{Failure, Report, Verdict, env, exit};
 use virt_hooks_engine::{
-    CustomDevice, CustomProperties, Document, Engine, Event, Host, HostError, Machine, Outcome, Settings,
-    Trouble, Unheeded, Vm, VmLock,
+    CustomDevice, CustomProperties, Document, Engine, Event, Handover, Host, HostError, Machine, Outcome,
+    Settings, Teller, Trouble, Unheeded, Vm, VmLock, agent_watching,
 };
 use virt_hooks_journal::Journal;
 
@@ -131,24 +133,29 @@ impl Answering<'_> {
         self.vm = Some(machine.vm.clone());
         let run_dir = self.host.settings.run_dir.clone();
         let stage = Stage::of(&run_dir, &machine.vm.id);
+        let handover = Handover::of(&run_dir, &self.host.state_dir, &machine.vm.id);
         if VmLock::is_held(&run_dir, &machine.vm.id)? {
             // A driver's operation: it fires its points itself.
             stage.remove();
+            handover.clear();
             return Ok(None);
         }
         match self.call.operation.as_str() {
-            "prepare" => self.prepare(&mut machine, &stage)?,
+            "prepare" => {
+                handover.clear();
+                self.prepare(&mut machine, &stage)?;
+            }
             "started" => {
                 let kind = stage.prepared();
                 stage.remove();
-                self.started(&machine, kind);
+                self.started(&machine, kind, &handover);
             }
             "migrate" => return self.arrive(&mut machine, &stage),
             "restore" => return self.restore(&mut machine, &stage),
             "release" => {
                 let failed = stage.was_starting();
                 stage.remove();
-                self.release(&machine, failed);
+                self.release(&machine, failed, &handover);
             }
             _ => self.fire_of_host(xml)?,
         }
@@ -202,8 +209,16 @@ impl Answering<'_> {
         Ok(())
     }
 
-    fn started(&mut self, machine: &Machine, kind: Option<Kind>) {
-        if self.agent_answers() {
+    fn started(&mut self, machine: &Machine, kind: Option<Kind>, handover: &Handover) {
+        let agent = self.agent_watches();
+        if !matches!(kind, Some(Kind::Arrival(_))) {
+            // Before the first hook runs: an agent may be about to come.
+            let teller = if agent { Teller::Agent } else { Teller::Script };
+            if let Err(e) = handover.note(teller, &machine.life()) {
+                self.lines.push(format!("{}: note who tells of its start: {e}", machine.name()));
+            }
+        }
+        if agent {
             return;
         }
         match kind {
@@ -252,10 +267,12 @@ impl Answering<'_> {
         Ok(Some(settled?).filter(|_| changed))
     }
 
-    fn release(&mut self, machine: &Machine, failed: bool) {
-        if self.agent_answers() {
+    fn release(&mut self, machine: &Machine, failed: bool, handover: &Handover) {
+        if self.agent_watches() {
+            handover.clear();
             return;
         }
+        handover.ended();
         self.reason = if failed { "start-failed".to_owned() } else { self.call.stop_reason() };
         match self.reason.as_str() {
             "migrated" => {
@@ -375,15 +392,17 @@ impl Answering<'_> {
         }
     }
 
-    /// Whether an agent runs, which fires what it sees by libvirt's events.
-    fn agent_answers(&self) -> bool {
-        accepts(&self.host.agent_socket)
+    /// Whether an agent hears what this libvirt tells.
+    fn agent_watches(&self) -> bool {
+        agent_watching(&self.host.settings.run_dir).is_some_and(|uri| is_of(&self.call.driver, &uri))
     }
 }
 
-/// Whether somebody listens. A socket whose owner was killed refuses.
-fn accepts(socket: &Path) -> bool {
-    UnixStream::connect(socket).is_ok()
+/// Whether a URI is of the driver of libvirt's that a script is called by.
+fn is_of(driver: &str, uri: &str) -> bool {
+    let scheme = uri.split([':', '+']).next().unwrap_or_default();
+    // The scripts of Xen's driver have a name of their own.
+    scheme == if driver == "libxl" { "xen" } else { driver }
 }
 
 /// VDSM's parameter of its restore points. libvirt calls about files only, never about snapshots.
@@ -394,17 +413,14 @@ fn from_snapshot() -> CustomProperties {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::net::UnixListener;
 
     #[test]
-    fn an_agent_is_one_that_listens() {
-        let dir = tempfile::tempdir().unwrap();
-        let socket = dir.path().join("agent.sock");
-        assert!(!accepts(&socket));
-        let listener = UnixListener::bind(&socket).unwrap();
-        assert!(accepts(&socket));
-        drop(listener);
-        assert!(!accepts(&socket), "a socket that was left");
+    fn an_agent_of_another_driver_does_not_see_this_vm() {
+        for uri in ["qemu:///system", "qemu+unix:///system?socket=/x", "qemu:///embed?root=/x"] {
+            assert!(is_of("qemu", uri) && !is_of("lxc", uri), "{uri}");
+        }
+        assert!(is_of("libxl", "xen:///system") && is_of("lxc", "lxc:///system"));
+        assert!(!is_of("qemu", "test:///default") && !is_of("qemu", ""));
     }
 
     #[test]

@@ -101,6 +101,11 @@ impl PendingRemovals {
         self.all().remove(&(uuid.to_owned(), alias.to_owned()))
     }
 
+    /// The VM ended, and with it its devices.
+    pub(crate) fn forget(&self, uuid: &str) {
+        self.all().retain(|(vm, _), _| vm != uuid);
+    }
+
     fn all(&self) -> std::sync::MutexGuard<'_, HashMap<(String, String), Pending>> {
         // Each step leaves the table whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -320,11 +320,15 @@ fn what_a_killed_engine_left_is_removed_and_what_runs_is_not() {
     let stale = bed.path("run").join("0123456789abcdef0123456789abcdef");
     fs::create_dir_all(&stale).unwrap();
     fs::write(stale.join("payload.xml"), "secret").unwrap();
-    let young = bed.path("run").join("ffffffffffffffffffffffffffffffff");
+    // One that is just being made is not locked yet.
+    let young = bed.path("run").join("new-ffffffffffffffffffffffffffffffff");
     fs::create_dir(&young).unwrap();
+    let forgotten = bed.path("run").join("new-eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee");
+    fs::create_dir(&forgotten).unwrap();
     let other = bed.path("run").join("vm");
     fs::create_dir(&other).unwrap();
-    for dir in [&stale, &other] {
+    // How long ago the engine was killed does not matter.
+    for dir in [&forgotten, &other] {
         fs::File::open(dir).unwrap().set_modified(old).unwrap();
     }
     // One that runs, and has been running for an hour.
@@ -338,10 +342,10 @@ fn what_a_killed_engine_left_is_removed_and_what_runs_is_not() {
         while !bed.path("ready").exists() {
             std::thread::yield_now();
         }
-        assert_eq!(engine.remove_stale(), 1);
+        assert_eq!(engine.remove_stale(), 2);
         fs::write(bed.path("swept"), "").unwrap();
         let outcome = running.join().unwrap();
         assert_eq!((outcome.error_text().as_str(), outcome.payload.bytes()), ("", DOMAIN.as_bytes()));
     });
-    assert!(!stale.exists() && young.exists() && other.exists());
+    assert!(!stale.exists() && !forgotten.exists() && young.exists() && other.exists());
 }

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Who tells hooks of a VM that others start and end: libvirt's hook script, or an agent.
+//!
+//! Either can see a start, and hooks are to be told once. The script decides, under libvirt's lock on the VM and so
+//! before anybody else finds it there or hears of it, and leaves a note:
+//!
+//! * An agent watches ([`agent_watching`](crate::agent_watching)): the script leaves the VM to it. The agent hears of
+//!   it, or finds it after its connection or its process was lost, and removes the note with the record it writes.
+//! * None does: the script notes that it told, and fires. An agent that comes meanwhile, or hears of that start all
+//!   the same, takes the VM over in silence.
+//!
+//! A note is good for one life of a VM: it names libvirt's id of that. The end goes the same way by the agent's record
+//! of the VM, which the script removes where it tells of the end itself: no record, nothing left to tell.
+
+use crate::payload::make_run_dir;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The agent's record of a VM.
+pub fn record_path(state_dir: &Path, uuid: &str) -> PathBuf {
+    state_dir.join("vms").join(format!("{uuid}.json"))
+}
+
+/// Who is to tell of a start by others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Teller {
+    /// The script; it has begun to.
+    Script,
+    /// An agent.
+    Agent,
+}
+
+impl Teller {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Script => "script",
+            Self::Agent => "agent",
+        }
+    }
+}
+
+/// The note about one VM.
+#[derive(Clone, Debug)]
+pub struct Handover {
+    note: PathBuf,
+    record: PathBuf,
+}
+
+impl Handover {
+    /// That of a VM, by its canonical UUID.
+    pub fn of(run_dir: &Path, state_dir: &Path, uuid: &str) -> Self {
+        Self { note: run_dir.join("vm").join(format!("{uuid}.start")), record: record_path(state_dir, uuid) }
+    }
+
+    /// Notes who tells of the life with this id of libvirt's. Where the script does, what an agent knew is of a life
+    /// before.
+    ///
+    /// # Errors
+    /// The note cannot be written.
+    pub fn note(&self, teller: Teller, life: &str) -> io::Result<()> {
+        if let Some(dir) = self.note.parent() {
+            make_run_dir(dir.parent().unwrap_or(dir)).and_then(|()| make_run_dir(dir))?;
+        }
+        let new = self.note.with_extension("start-new");
+        fs::write(&new, format!("{} {life}\n", teller.word()))?;
+        fs::rename(&new, &self.note)?;
+        if teller == Teller::Script {
+            let _ = fs::remove_file(&self.record);
+        }
+        Ok(())
+    }
+
+    /// Who tells of the life with this id, where the script said.
+    pub fn teller(&self, life: &str) -> Option<Teller> {
+        let text = fs::read_to_string(&self.note).ok()?;
+        let (word, of) = text.trim_end().split_once(' ')?;
+        let teller = [Teller::Script, Teller::Agent].into_iter().find(|teller| teller.word() == word);
+        teller.filter(|_| of == life)
+    }
+
+    /// The VM is taken over, or its life is over.
+    pub fn clear(&self) {
+        // One that stays is about a life that is over.
+        let _ = fs::remove_file(&self.note);
+    }
+
+    /// The script tells of the end: nothing is left to tell for an agent.
+    pub fn ended(&self) {
+        self.clear();
+        let _ = fs::remove_file(&self.record);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_is_good_for_one_life() {
+        let dir = tempfile::tempdir().unwrap();
+        let (run, state) = (dir.path().join("run"), dir.path().join("state"));
+        let handover = Handover::of(&run, &state, "u");
+        assert_eq!(handover.teller("1"), None);
+        handover.note(Teller::Agent, "1").unwrap();
+        assert_eq!((handover.teller("1"), handover.teller("2")), (Some(Teller::Agent), None));
+        handover.note(Teller::Script, "2").unwrap();
+        assert_eq!((handover.teller("1"), handover.teller("2")), (None, Some(Teller::Script)));
+        handover.clear();
+        assert_eq!(handover.teller("2"), None);
+        assert_eq!(fs::read_dir(run.join("vm")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_the_script_tells_an_agent_does_not_tell_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let handover = Handover::of(dir.path(), dir.path(), "u");
+        let record = record_path(dir.path(), "u");
+        fs::create_dir(dir.path().join("vms")).unwrap();
+        let known = || fs::write(&record, "{}").unwrap();
+        known();
+        handover.note(Teller::Agent, "1").unwrap();
+        assert!(record.exists());
+        handover.note(Teller::Script, "1").unwrap();
+        assert!(!record.exists(), "it is of a life before");
+        known();
+        handover.ended();
+        assert!(!record.exists() && handover.teller("1").is_none());
+    }
+}
