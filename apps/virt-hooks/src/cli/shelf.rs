@@ -36,6 +36,9 @@ pub struct Enable {
     /// A package, the file name of a hook, or one at one point: POINT/FILE
     #[arg(value_name = "HOOK")]
     pub hook: String,
+    /// Only say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Disables a hook.
@@ -44,6 +47,9 @@ pub struct Disable {
     /// A package, the file name of a hook, or one at one point: POINT/FILE
     #[arg(value_name = "HOOK")]
     pub hook: String,
+    /// Only say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Describes a package.
@@ -96,6 +102,9 @@ pub struct Verify {
     /// These packages only; without: all of them, and files that belong to none
     #[arg(value_name = "PACKAGE")]
     pub packages: Vec<String>,
+    /// First undo what an install or remove that was interrupted left half done
+    #[arg(long)]
+    pub recover: bool,
     /// How it is written
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,

@@ -149,8 +149,10 @@ fn what_is_no_call_is_told() {
 
 #[test]
 fn it_is_set_up_looked_at_and_taken_away_again() {
-    let set_up = |verb: &str| Case::new().says(&format!("libvirt-hook {verb} --root image"));
-    let image = Case::new().says("libvirt-hook install --root image").run().ended(0);
+    let set_up = |verb: &str| {
+        Case::new().file("image/etc/hostname", "").says(&format!("libvirt-hook {verb} --root image"))
+    };
+    let image = set_up("install").run().ended(0);
     assert_eq!(
         image.stdout,
         "image/etc/libvirt/hooks/qemu.d/50-virt-hooks: made\nimage/etc/libvirt/hooks/network.d/50-virt-hooks: made\n\

@@ -9,20 +9,20 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// A root, packages beside it, and the command run on both.
-struct Image(TempDir);
+pub(crate) struct Image(TempDir);
 
 impl Image {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let image = Self(TempDir::new().unwrap());
         fs::create_dir(image.path("root")).unwrap();
         image
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn file(&self, name: &str, text: &str) -> &Self {
+    pub(crate) fn file(&self, name: &str, text: &str) -> &Self {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
@@ -30,7 +30,7 @@ impl Image {
     }
 
     /// The source of a package with one hook at `before_vm_start`, and these further lines in its manifest.
-    fn package(&self, name: &str, version: &str, lines: &str) -> &Self {
+    pub(crate) fn package(&self, name: &str, version: &str, lines: &str) -> &Self {
         let (top, tables) = lines.split_once("--\n").unwrap_or((lines, ""));
         self.file(
             &format!("{name}/hook.toml"),
@@ -42,17 +42,17 @@ impl Image {
         self.file(&format!("{name}/before_vm_start.sh"), &format!("#!/bin/sh\necho {name} {version} >&2\n"))
     }
 
-    fn run(&self, arguments: &str) -> Done {
+    pub(crate) fn run(&self, arguments: &str) -> Done {
         let arguments = arguments.replace("@", &format!("{}/", self.0.path().display()));
         Case::new().says(&format!("--root {} {arguments}", self.path("root").display())).run()
     }
 
-    fn hook(&self, name: &str) -> PathBuf {
+    pub(crate) fn hook(&self, name: &str) -> PathBuf {
         self.path(&format!("root/usr/libexec/vdsm/hooks/before_vm_start/50_{name}"))
     }
 
     /// Everything below the root, by place, with what is in it.
-    fn tree(&self) -> BTreeMap<String, String> {
+    pub(crate) fn tree(&self) -> BTreeMap<String, String> {
         fn walk(dir: &Path, top: &Path, all: &mut BTreeMap<String, String>) {
             for entry in fs::read_dir(dir).unwrap().flatten() {
                 let path = entry.path();
@@ -130,16 +130,16 @@ fn an_upgrade_takes_what_is_no_more_and_keeps_what_was_changed_on_the_host() {
     assert!(done.stderr.contains("installed: mine: 1.0 became 1.1"), "{}", done.stderr);
     let tree = image.tree();
     assert_eq!(tree["etc/modprobe.d/mine.conf"], "options mine\n");
-    assert_eq!(tree["etc/modprobe.d/mine.conf.virt-hooks-new"], "options b\n");
+    assert_eq!(tree["etc/modprobe.d/mine.conf.virt-hooks.rpmnew"], "options b\n");
     assert!(!tree.contains_key("usr/share/virt-hooks/packages/mine/t"));
     assert!(
         image
             .run("remove mine")
             .ended(0)
             .stderr
-            .contains("kept as /etc/modprobe.d/mine.conf.virt-hooks-save")
+            .contains("kept as /etc/modprobe.d/mine.conf.virt-hooks.rpmsave")
     );
-    assert_eq!(image.tree()["etc/modprobe.d/mine.conf.virt-hooks-save"], "options mine\n");
+    assert_eq!(image.tree()["etc/modprobe.d/mine.conf.virt-hooks.rpmsave"], "options mine\n");
 }
 
 #[test]
@@ -240,6 +240,28 @@ fn a_root_is_not_left_by_a_link() {
 }
 
 #[test]
+fn a_root_that_is_not_there_is_told_by_every_verb() {
+    for verb in [
+        "install .",
+        "remove mine",
+        "enable mine",
+        "disable mine",
+        "info mine",
+        "list",
+        "verify",
+        "order before_vm_start",
+        "properties",
+    ] {
+        let line = Case::new().says(&format!("--root nowhere {verb}")).run().refused(2);
+        assert_eq!(
+            line,
+            "--root nowhere: No such file or directory (os error 2): give the directory of an image, or make one to try things in",
+            "{verb}"
+        );
+    }
+}
+
+#[test]
 fn disabled_hooks_stay_so_through_an_upgrade() {
     let image = Image::new();
     image.package("mine", "1.0", "");
@@ -256,6 +278,27 @@ fn disabled_hooks_stay_so_through_an_upgrade() {
     image.file("root/etc/virt-hooks/hooks/before_vm_start/50_mine", "mine");
     assert!(image.run("disable mine").refused(3).contains("a hook of the administrator's"));
     assert!(image.run("disable nothing").refused(2).contains("neither an installed package nor a hook"));
+}
+
+#[test]
+fn a_dry_run_of_a_switch_changes_nothing() {
+    let image = Image::new();
+    image.package("mine", "1.0", "");
+    image.run("install @mine").ended(0);
+    fs::create_dir_all(image.path("root/etc/virt-hooks/hooks/before_vm_start")).unwrap();
+    let mask = image.path("root/etc/virt-hooks/hooks/before_vm_start/50_mine");
+    let done = image.run("disable mine --dry-run").ended(0);
+    assert_eq!(done.stdout, format!("put {}\n", mask.display()));
+    assert_eq!(done.stderr, "would disable mine: 1 change\n");
+    assert!(mask.symlink_metadata().is_err());
+    image.run("disable mine").ended(0);
+    assert_eq!(image.run("disable mine --dry-run").ended(0).stdout, "");
+    let done = image.run("enable mine --dry-run").ended(0);
+    assert_eq!(done.stdout, format!("remove {}\n", mask.display()));
+    assert!(mask.symlink_metadata().is_ok());
+    // The point's directory may be the main package's.
+    image.run("enable mine").ended(0);
+    assert!(mask.symlink_metadata().is_err() && mask.parent().unwrap().is_dir());
 }
 
 #[test]
@@ -356,6 +399,66 @@ fn two_do_not_change_packages_at_once() {
     lock.lock().unwrap();
     assert!(image.run("install @mine").refused(3).contains("another virt-hooks is changing the packages"));
     assert!(!image.hook("mine").exists());
+}
+
+#[test]
+fn shells_complete_what_verbs_take() {
+    let image = Image::new();
+    image.package("mine", "1.0", "");
+    image.run("install @mine").ended(0);
+    image.run("disable mine").ended(0);
+    assert_eq!(image.run("list --names packages").ended(0).stdout, "mine\n");
+    let names = image.run("list --names hooks").ended(0).stdout;
+    assert_eq!(names, "50_mine\nbefore_vm_start/50_mine\nmine\n");
+    for name in names.lines() {
+        image.run(&format!("enable {name} --dry-run")).ended(0);
+    }
+}
+
+/// A limit on the size of files stands in for a disk that is full in the middle of a file.
+#[test]
+fn an_upgrade_that_finds_no_space_keeps_the_former_version() {
+    let image = Image::new();
+    let file = "--\n[[file]]\nsource = \"t\"\ntarget = \"/usr/share/virt-hooks/packages/mine/t\"\n";
+    image.package("mine", "1.0", file).file("mine/t", "small");
+    image.run("install @mine").ended(0);
+    let before = image.tree();
+    image.package("mine", "2.0", file).file("mine/t", &"large ".repeat(10_000));
+    let case = Case::new().says(&format!(
+        "--root {} install {}",
+        image.path("root").display(),
+        image.path("mine").display()
+    ));
+    let plain = case.command();
+    let mut command = Command::new("/bin/sh");
+    command
+        .args(["-c", "trap '' XFSZ; ulimit -f 20; exec \"$0\" \"$@\""])
+        .arg(plain.get_program())
+        .args(plain.get_args());
+    let line = case.run_as(command).refused(3);
+    assert!(line.starts_with("write ") && line.contains("File too large"), "{line}");
+    assert_eq!(image.tree(), before);
+    image.run("verify").ended(0);
+}
+
+/// A directory, an archive of the same name and one whose directory is called otherwise: the manifest says who it is.
+#[test]
+fn two_packages_of_one_name_are_not_both_there() {
+    let image = Image::new();
+    image.package("mine", "1.0", "maintainer = \"A <a@example.org>\"");
+    image.run("install @mine").ended(0);
+    let before = image.tree();
+    image.file(
+        "theirs/hook.toml",
+        &fs::read_to_string(image.path("mine/hook.toml")).unwrap().replace("A <a@", "B <b@"),
+    );
+    image.file("theirs/before_vm_start.sh", "#!/bin/sh\n");
+    let line = image.run("install @theirs").refused(3);
+    assert!(line.contains("mine is installed already, and not as this one"), "{line}");
+    image.run("package @theirs --format tar --out @out").ended(0);
+    let line = image.run("install @out/virt-hook-mine-1.0.tar.gz").refused(3);
+    assert!(line.contains("the one that is installed is of A <a@example.org>"), "{line}");
+    assert_eq!(image.tree(), before);
 }
 
 /// A manifest that was spoilt on the host hides nothing, and keeps nobody from mending or removing the package.

@@ -72,6 +72,11 @@ impl<'a> Needs<'a> {
 
 const RELOAD_UDEV: &str = "if [ -d /run/udev ]; then udevadm control --reload || :; fi\n";
 
+/// The units among these files that run by themselves.
+pub fn units(items: &[Item]) -> Vec<String> {
+    Needs::of(items).units.into_iter().map(str::to_owned).collect()
+}
+
 /// For rpm: presets decide which units are started.
 pub fn rpm(items: &[Item]) -> Scripts {
     let needs = Needs::of(items);

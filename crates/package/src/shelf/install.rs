@@ -2,11 +2,14 @@
 //! What installing and removing a package would change.
 
 use super::error::ShelfError;
+use super::names::{beside_new, beside_saved};
 use super::record::{Kept, RECORD, Record};
 use super::root::Root;
+use super::sequence::in_turn;
 use super::transaction::Change;
 use crate::build::layout::{PACKAGES, Role};
-use crate::build::{Item, ItemKind, Scripts, scripts};
+use crate::build::{Item, ItemKind, Scripts, scripts, units};
+use crate::sudoers::{self, Looked};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -39,8 +42,29 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// What people should know, in a line each.
     pub notes: Vec<String>,
-    /// What is to be run for units, users and rules of udev, on a host and not in an image.
+    /// What is to be run for units, users and rules of udev that come or stay, on a host and not in an image.
     pub scripts: Scripts,
+    /// What is to be done for those that go.
+    pub leaving: Leaving,
+}
+
+/// What is to be done for files that go.
+#[derive(Clone, Debug, Default)]
+pub struct Leaving {
+    /// Units that are to be stopped, and not started any more.
+    pub units: Vec<String>,
+    /// What is to be run before and after, with "0" as the number of packages.
+    pub scripts: Scripts,
+}
+
+impl Leaving {
+    fn of<'a>(targets: impl Iterator<Item = &'a PathBuf>) -> Self {
+        // Where a file lies says what it is.
+        let any = ItemKind::File { content: Vec::new(), mode: 0o644 };
+        let items: Vec<Item> =
+            targets.map(|t| Item { target: t.clone(), kind: any.clone(), role: Role::File }).collect();
+        Self { units: units(&items), scripts: scripts(&items) }
+    }
 }
 
 /// The packages below `root`, by name, and what could not be read, in a line each.
@@ -75,6 +99,7 @@ fn record_in(home: &Path) -> Result<Option<Record>, ShelfError> {
 /// way.
 pub fn plan_install(root: &Root, manifest: &Manifest, items: Vec<Item>) -> Result<Plan, ShelfError> {
     let (all, mut notes) = installed(root)?;
+    rules_for_sudo(root, &items, &mut notes)?;
     let former = all.iter().find(|p| p.manifest.name == manifest.name);
     if let Some(former) = former {
         not_of_a_package_manager(root, former)?;
@@ -126,7 +151,7 @@ pub fn plan_install(root: &Root, manifest: &Manifest, items: Vec<Item>) -> Resul
             }
             (Some(now), _) if Some(now) == wanted => continue,
             (Some(now), Some(ours)) if item.role == Role::Configuration && now != ours => {
-                let beside = PathBuf::from(format!("{}.virt-hooks-new", item.target.display()));
+                let beside = beside_new(&item.target);
                 notes.push(format!(
                     "{} was changed on this host and is kept; the package's is {}",
                     item.target.display(),
@@ -142,8 +167,9 @@ pub fn plan_install(root: &Root, manifest: &Manifest, items: Vec<Item>) -> Resul
         }
         changes.push(Change::Put { target: item.target, what: item.kind });
     }
-    for (target, kept) in known.iter().flat_map(|k| &k.files).filter(|(t, _)| !record.files.contains_key(*t))
-    {
+    let gone = || known.iter().flat_map(|k| &k.files).filter(|(t, _)| !record.files.contains_key(*t));
+    let leaving = Leaving::of(gone().map(|(target, _)| target));
+    for (target, kept) in gone() {
         changes.extend(saved(root, target, kept, &mut notes)?);
         changes.push(Change::Remove { target: target.clone() });
     }
@@ -152,6 +178,7 @@ pub fn plan_install(root: &Root, manifest: &Manifest, items: Vec<Item>) -> Resul
     if fs::read(root.place(&place)?).ok().as_ref() != Some(&text) {
         changes.push(Change::Put { target: place, what: ItemKind::File { content: text, mode: 0o644 } });
     }
+    let changes = in_turn(&manifest.name, changes, |t| known.as_ref()?.files.get(t));
     Ok(Plan {
         package: manifest.name.clone(),
         version: manifest.version.clone(),
@@ -159,7 +186,27 @@ pub fn plan_install(root: &Root, manifest: &Manifest, items: Vec<Item>) -> Resul
         changes,
         notes,
         scripts,
+        leaving,
     })
+}
+
+/// Sees that sudo works afterwards.
+fn rules_for_sudo(root: &Root, items: &[Item], notes: &mut Vec<String>) -> Result<(), ShelfError> {
+    let existing = root.is_host().then(|| Path::new("/etc/sudoers"));
+    let looked = sudoers::look(items, existing)?;
+    if looked == Looked::WithoutVisudo {
+        notes.push(
+            "visudo is not installed: of the rules for sudo only name and mode were looked at; \"visudo -c\" says whether sudo takes them"
+                .to_owned(),
+        );
+    }
+    let is_there = items.iter().any(|i| i.target.starts_with(sudoers::DIRECTORY));
+    if is_there && !rustix::process::geteuid().is_root() {
+        notes.push(
+            "the rules for sudo belong to you, and sudo wants them to be root's: chown them".to_owned(),
+        );
+    }
+    Ok(())
 }
 
 /// What removing the package would change.
@@ -203,19 +250,15 @@ pub fn plan_remove(root: &Root, name: &str) -> Result<Plan, ShelfError> {
     dirs.dedup();
     // Removed last to first: inner ones before outer ones.
     changes.extend(dirs.into_iter().map(|target| Change::Remove { target }));
-    let any = ItemKind::File { content: b"any".to_vec(), mode: 0o644 };
-    let items: Vec<Item> = record
-        .files
-        .keys()
-        .map(|t| Item { target: t.clone(), kind: any.clone(), role: Role::File })
-        .collect();
+    let changes = in_turn(name, changes, |t| record.files.get(t));
     Ok(Plan {
         package: name.to_owned(),
         version: version.clone(),
         former: Some(version),
         changes,
         notes,
-        scripts: scripts(&items),
+        scripts: Scripts::default(),
+        leaving: Leaving::of(record.files.keys()),
     })
 }
 
@@ -230,7 +273,7 @@ fn saved(
     if !target.starts_with("/etc") || look(&place)?.is_none_or(|now| now == *kept) {
         return Ok(None);
     }
-    let beside = PathBuf::from(format!("{}.virt-hooks-save", target.display()));
+    let beside = beside_saved(target);
     notes.push(format!("{} was changed on this host and is kept as {}", target.display(), beside.display()));
     let content = fs::read(&place).map_err(ShelfError::file("read", &place))?;
     Ok(Some(Change::Put { target: beside, what: ItemKind::File { content, mode: 0o600 } }))
@@ -354,8 +397,11 @@ mod tests {
         install(&root, package("a", Some(("/etc/vdsm/a.conf", "theirs")))).unwrap();
         fs::write(dir.path().join("etc/vdsm/a.conf"), "mine").unwrap();
         let plan = install(&root, package("a", None)).unwrap();
-        assert!(plan.notes.iter().any(|n| n.contains("a.conf.virt-hooks-save")), "{:?}", plan.notes);
+        assert!(plan.notes.iter().any(|n| n.contains("a.conf.virt-hooks.rpmsave")), "{:?}", plan.notes);
         assert!(!dir.path().join("etc/vdsm/a.conf").exists());
-        assert_eq!(fs::read_to_string(dir.path().join("etc/vdsm/a.conf.virt-hooks-save")).unwrap(), "mine");
+        assert_eq!(
+            fs::read_to_string(dir.path().join("etc/vdsm/a.conf.virt-hooks.rpmsave")).unwrap(),
+            "mine"
+        );
     }
 }

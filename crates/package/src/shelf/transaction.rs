@@ -6,11 +6,14 @@
 //! undoes nothing: the next transaction does, before its own work, because the journal is still there. Once the
 //! journal says that it is done, only the second names are left to remove.
 //!
-//! Names for the time between begin with a dot: discovery passes over them.
+//! Changes are made in the order in which they are given, and undone in the opposite one. Names for the time between
+//! are such that nobody reads them ([`names`](super::names)).
 
 use super::error::ShelfError;
+use super::names::{kept, staged};
 use super::root::Root;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
@@ -20,6 +23,8 @@ use crate::build::{ItemKind, layout::PACKAGES};
 
 /// What is there while packages are being changed, in their directory.
 pub const JOURNAL: &str = ".transaction.json";
+/// The journal as long as it is written.
+const DRAFT: &str = ".transaction.new";
 const LOCK: &str = ".lock";
 
 /// One change of one place.
@@ -62,6 +67,7 @@ struct Journal {
 pub struct Transaction {
     root: Root,
     home: PathBuf,
+    recovered: bool,
     _lock: File,
 }
 
@@ -71,6 +77,11 @@ impl Transaction {
     /// # Errors
     /// Another process has it, or the packages directory cannot be made or written.
     pub fn begin(root: &Root) -> Result<Self, ShelfError> {
+        Self::begin_watched(root, &mut || ())
+    }
+
+    /// As [`Transaction::begin`]; `step` is called after each step of undoing.
+    pub(super) fn begin_watched(root: &Root, step: &mut dyn FnMut()) -> Result<Self, ShelfError> {
         let home = root.place(Path::new(PACKAGES))?;
         fs::create_dir_all(&home).map_err(ShelfError::file("make", &home))?;
         // The directory itself may be a link, which only a place below it shows.
@@ -87,9 +98,14 @@ impl Transaction {
             Err(TryLockError::WouldBlock) => return Err(ShelfError::Busy(home)),
             Err(TryLockError::Error(e)) => return Err(ShelfError::file("lock", &path)(e)),
         }
-        let transaction = Self { root: root.clone(), home, _lock: lock };
-        transaction.recover()?;
+        let mut transaction = Self { root: root.clone(), home, recovered: false, _lock: lock };
+        transaction.recovered = transaction.recover(step)?;
         Ok(transaction)
+    }
+
+    /// Whether an earlier process was interrupted, and its work was undone or ended now.
+    pub fn recovered(&self) -> bool {
+        self.recovered
     }
 
     /// Makes the changes.
@@ -101,7 +117,11 @@ impl Transaction {
     }
 
     /// Makes changes as long as `go_on` says so; then nothing further happens, as if the process were killed.
-    fn apply_until(&self, changes: &[Change], go_on: &mut dyn FnMut() -> bool) -> Result<(), ShelfError> {
+    pub(super) fn apply_until(
+        &self,
+        changes: &[Change],
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<(), ShelfError> {
         let places = changes.iter().map(|c| self.root.place(c.target())).collect::<Result<Vec<_>, _>>()?;
         let mut journal = Journal::default();
         for (change, place) in changes.iter().zip(&places) {
@@ -133,7 +153,7 @@ impl Transaction {
             }
             Err(Stopped::Killed) => Ok(()),
             Err(Stopped::Failed(error)) => {
-                self.undo(&journal)?;
+                self.undo(&journal, &mut || ())?;
                 Err(error)
             }
         }
@@ -167,7 +187,7 @@ impl Transaction {
             match change {
                 Change::Put { what: ItemKind::Directory, .. } => continue,
                 Change::Put { .. } => {
-                    fs::rename(new_name(place), place).map_err(ShelfError::file("write", place))?;
+                    fs::rename(staged(place), place).map_err(ShelfError::file("write", place))?;
                 }
                 Change::Remove { .. } if is_directory(change, place) => continue,
                 Change::Remove { .. } => match fs::remove_file(place) {
@@ -179,17 +199,19 @@ impl Transaction {
             }
             step()?;
         }
+        settle(&journal.places).map_err(|(dir, e)| ShelfError::file("write", &dir)(e))?;
         journal.done = true;
         self.write_journal(journal)?;
         step()
     }
 
-    /// Undoes or ends what an earlier process began.
-    fn recover(&self) -> Result<(), ShelfError> {
+    /// Undoes or ends what an earlier process began; whether there was something.
+    fn recover(&self, step: &mut dyn FnMut()) -> Result<bool, ShelfError> {
+        remove_if_there(&self.home.join(DRAFT))?;
         let path = self.home.join(JOURNAL);
         let text = match fs::read(&path) {
             Ok(text) => text,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(e) => return Err(ShelfError::file("read", &path)(e)),
         };
         let journal: Journal = serde_json::from_slice(&text)
@@ -204,13 +226,19 @@ impl Transaction {
                 return Err(ShelfError::Record { path, what });
             }
         }
-        if journal.done { self.clean(&journal) } else { self.undo(&journal) }
+        if journal.done {
+            self.clean(&journal)?;
+        } else {
+            self.undo(&journal, step)?;
+        }
+        Ok(true)
     }
 
-    fn undo(&self, journal: &Journal) -> Result<(), ShelfError> {
-        for (place, was_there) in &journal.places {
-            remove_if_there(&new_name(place))?;
-            let old = old_name(place);
+    /// Last things first; `step` is called after each.
+    fn undo(&self, journal: &Journal, step: &mut dyn FnMut()) -> Result<(), ShelfError> {
+        for (place, was_there) in journal.places.iter().rev() {
+            remove_if_there(&staged(place))?;
+            let old = kept(place);
             if *was_there {
                 // Without a second name it was not touched yet.
                 if exists(&old) {
@@ -221,7 +249,9 @@ impl Transaction {
             } else {
                 remove_if_there(place)?;
             }
+            step();
         }
+        settle(&journal.places).map_err(|(dir, e)| ShelfError::file("write", &dir)(e))?;
         for dir in journal.made.iter().rev() {
             let _ = fs::remove_dir(dir);
         }
@@ -230,7 +260,7 @@ impl Transaction {
 
     fn clean(&self, journal: &Journal) -> Result<(), ShelfError> {
         for (place, _) in &journal.places {
-            remove_if_there(&old_name(place))?;
+            remove_if_there(&kept(place))?;
         }
         remove_if_there(&self.home.join(JOURNAL))
     }
@@ -239,15 +269,35 @@ impl Transaction {
         let path = self.home.join(JOURNAL);
         let text = serde_json::to_vec(journal)
             .map_err(|e| ShelfError::Record { path: path.clone(), what: e.to_string() })?;
+        // The lock is held: nobody else writes one, and what a killed process left is in the way of nothing.
+        let draft = self.home.join(DRAFT);
         let write = || {
-            let mut file = tempfile::NamedTempFile::with_prefix_in(".transaction", &self.home)?;
+            let mut file =
+                File::options().create(true).truncate(true).write(true).mode(0o600).open(&draft)?;
             file.write_all(&text)?;
-            file.as_file().sync_all()?;
-            file.persist(&path)?;
+            file.sync_all()?;
+            fs::rename(&draft, &path)?;
             File::open(&self.home)?.sync_all()
         };
         write().map_err(ShelfError::file("write", &path))
     }
+}
+
+/// Whether a process that changed the packages in this directory was cut off, and nobody mended it since.
+///
+/// # Errors
+/// The directory cannot be looked at.
+pub fn interrupted(packages: &Path) -> Result<bool, ShelfError> {
+    let path = packages.join(JOURNAL);
+    match path.try_exists() {
+        Ok(false) => return Ok(false),
+        Ok(true) => {}
+        Err(e) => return Err(ShelfError::file("look at", &path)(e)),
+    }
+    // One that is at it holds the lock, and is done when it lets go.
+    let held = File::open(packages.join(LOCK))
+        .is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)));
+    Ok(!held && path.exists())
 }
 
 enum Stopped {
@@ -281,21 +331,20 @@ fn missing(dir: Option<&Path>) -> Vec<PathBuf> {
     missing
 }
 
-fn beside(place: &Path, suffix: &str) -> PathBuf {
-    let name = place.file_name().unwrap_or_default().to_string_lossy();
-    place.with_file_name(format!(".{name}.virt-hooks-{suffix}"))
-}
-
-fn new_name(place: &Path) -> PathBuf {
-    beside(place, "new")
-}
-
-fn old_name(place: &Path) -> PathBuf {
-    beside(place, "old")
+/// Has the disk know what became of the places before it is said to be done.
+fn settle(places: &[(PathBuf, bool)]) -> Result<(), (PathBuf, io::Error)> {
+    let dirs: BTreeSet<&Path> = places.iter().filter_map(|(place, _)| place.parent()).collect();
+    for dir in dirs {
+        match File::open(dir).and_then(|d| d.sync_all()) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err((dir.to_owned(), e)),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn second_name(place: &Path) -> io::Result<()> {
-    let old = old_name(place);
+    let old = kept(place);
     match fs::remove_file(&old) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
@@ -308,7 +357,7 @@ fn second_name(place: &Path) -> io::Result<()> {
 }
 
 fn write_new(place: &Path, what: &ItemKind) -> io::Result<()> {
-    let new = new_name(place);
+    let new = staged(place);
     match fs::remove_file(&new) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
