@@ -272,9 +272,10 @@ impl Agent {
 
     fn listen(self: &Arc<Self>, driver: &Arc<Driver>, events: &Subscription) {
         let Some(desks) = &driver.desks else { return };
+        let mut unread = HashSet::new();
         // Operations that are under way wait for events.
         while !self.state().over {
-            self.look_again(driver);
+            self.look_again(driver, &mut unread);
             match events.recv_timeout(SLICE) {
                 Ok(Event::Lifecycle(event)) => {
                     if let Lifecycle::Stopped(reason) = event.lifecycle {
@@ -379,11 +380,26 @@ impl Agent {
                 .or_else(|error| self.pass_over(driver, uuid, error).map(|()| Phase::Down))?;
             desk.reset(Life::resumed(driver.connection.uri(), phase));
         }
-        for record in driver.records.all() {
-            if !known.insert(record.uuid.clone()) {
+        for uuid in driver.records.uuids()? {
+            if known.contains(&uuid) {
                 continue;
             }
-            let desk = desks.of(&record.uuid);
+            let desk = desks.of(&uuid);
+            let record = match self.record(driver, &uuid) {
+                Ok(Some(record)) => record,
+                Ok(None) => continue,
+                Err(error) => {
+                    // Not to be taken for a VM without one; it is looked at again until it can be read.
+                    if !desk.attended() {
+                        desk.reset(Life::resumed(driver.connection.uri(), driver.phase_in_libvirt(&uuid)?));
+                    }
+                    desk.unsettle();
+                    self.pass_over(driver, &uuid, error)?;
+                    known.insert(uuid);
+                    continue;
+                }
+            };
+            known.insert(uuid);
             // What an operation is at is its own to end.
             if desk.attended() {
                 // But what was told of the VM meanwhile is lost.
@@ -424,6 +440,11 @@ impl Agent {
         Ok(())
     }
 
+    /// What is on record of a VM. A damaged record is told of, and is none.
+    fn record(&self, driver: &Driver, uuid: &str) -> Result<Option<Record>, Error> {
+        driver.records.load_or_say(uuid, &mut |line| self.chronicler.say(line))
+    }
+
     /// One VM that cannot be looked at keeps nobody from the others; a connection that is lost does.
     fn pass_over(&self, driver: &Driver, vm: &str, error: Error) -> Result<(), Error> {
         if !driver.connection.is_alive() {
@@ -455,9 +476,14 @@ impl Agent {
             turns.iter().take(1).for_each(Due::wait);
             // Hooks may know by now: from a look before this one, over a connection that did not last, or from what
             // was told of the VM since.
-            let record = match driver.records.load(&record.uuid) {
-                Some(now) if now.phase == record.phase => now,
-                _ => return,
+            let record = match agent.record(&driver, &record.uuid) {
+                Ok(Some(now)) if now.phase == record.phase => now,
+                Ok(_) => return,
+                Err(error) => {
+                    agent.chronicler.say(&format!("VM {}: {error}", record.name));
+                    desk.unsettle();
+                    return;
+                }
             };
             let mut reports = Vec::new();
             let mut watch = Complaining { agent: &agent };
@@ -471,14 +497,26 @@ impl Agent {
     }
 
     /// Looks at VMs whose operation ended without knowing how.
-    fn look_again(self: &Arc<Self>, driver: &Arc<Driver>) {
+    /// `unread` has those whose record could not be read, which was said once.
+    fn look_again(self: &Arc<Self>, driver: &Arc<Driver>, unread: &mut HashSet<String>) {
         let Some(desks) = &driver.desks else { return };
         self.look_where_others_were(driver, desks);
         for desk in desks.unsettled() {
             if desk.attended() {
                 continue;
             }
-            let Some(record) = driver.records.load(&desk.uuid) else {
+            let record = match self.record(driver, &desk.uuid) {
+                Ok(record) => record,
+                Err(error) => {
+                    if unread.insert(desk.uuid.clone()) {
+                        self.chronicler
+                            .say(&format!("VM {}: {error}; trying again until it works", desk.uuid));
+                    }
+                    continue;
+                }
+            };
+            unread.remove(&desk.uuid);
+            let Some(record) = record else {
                 desk.settled();
                 continue;
             };
@@ -503,11 +541,15 @@ impl Agent {
         let taken = taken_locks(&driver.engine.settings().run_dir);
         for desk in desks.into_iter().filter(|desk| !desk.attended() && !taken.contains(&desk.uuid)) {
             desk.set_elsewhere(false);
-            let look = || match driver.records.load(&desk.uuid) {
+            let look = || match self.record(driver, &desk.uuid) {
                 // It was killed, or an agent had the VM on record before.
-                Some(record) => self.look_at(driver, &desk, record),
+                Ok(Some(record)) => self.look_at(driver, &desk, record),
+                Err(error) => {
+                    desk.unsettle();
+                    Err(error)
+                }
                 // Its hooks know where the VM is.
-                None => {
+                Ok(None) => {
                     let (found, machine) = driver.found(&desk.uuid)?;
                     let mut life = Life::resumed(driver.connection.uri(), Phase::Down);
                     life.step(Step::Found(found));
@@ -554,7 +596,8 @@ impl Agent {
     /// Fires after-points that no operation claimed.
     fn observed(&self, driver: &Driver, desk: &Arc<Desk>, due: &Due) -> Result<(), Error> {
         due.wait();
-        let record = driver.records.load(&desk.uuid);
+        // Where it cannot be read, what is due is found out once it can.
+        let record = self.record(driver, &desk.uuid).inspect_err(|_| desk.unsettle())?;
         let live = driver.found(&desk.uuid).ok().and_then(|(_, machine)| machine);
         let known = || record.as_ref().and_then(|r| Machine::read(r.xml.as_bytes()).ok());
         let handover = driver.handover(&desk.uuid);
@@ -863,12 +906,12 @@ mod tests {
         let desk = driver.desks.as_ref().unwrap().of(uuid);
         let busy = desk.operations.turn();
         for _ in 0..2 {
-            agent.look_at(&driver, &desk, driver.records.load(uuid).unwrap()).unwrap();
+            agent.look_at(&driver, &desk, driver.records.load(uuid).unwrap().unwrap()).unwrap();
         }
         drop(busy);
         assert!(agent.stop(Duration::from_secs(600)));
         assert_eq!(points.try_iter().filter(|point| point == "after_vm_destroy").count(), 1);
-        assert_eq!(driver.records.load(uuid), None);
+        assert_eq!(driver.records.load(uuid).unwrap(), None);
         agent.leave();
     }
 }
