@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What is being done right now: if this process is killed, the next one finds here how to go back.
+//! What is being done right now: if this process is killed, or the way back fails, the next one finds here how to go
+//! back.
+//!
+//! It is there before the first device is changed, and until the record of what was set up says the same as the devices
+//! do: at whatever moment the process ends, either this is there and all of it is undone, or devices and record agree.
 
 use crate::error::Error;
 use crate::layout::Layout;
-use crate::record::replace;
+use crate::record::{Former, replace};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fs;
@@ -18,6 +22,8 @@ const FILE: &str = "networks.pending.json";
 pub(crate) struct Pending {
     /// The devices as they were; those that were not there among them.
     pub(crate) before: Layout,
+    /// The record of what had been set up before: the new one may be there already.
+    pub(crate) record: Former,
     /// The document of its points.
     pub(crate) document: Value,
     /// The document of a rollback's points.
@@ -25,9 +31,14 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    /// What a process left that was killed.
+    /// Where it is in a run directory.
+    pub(crate) fn path(run_dir: &Path) -> PathBuf {
+        run_dir.join(FILE)
+    }
+
+    /// What a process left that did not get to its end.
     pub(crate) fn read(run_dir: &Path) -> Result<Option<Self>, Error> {
-        let path = path(run_dir);
+        let path = Self::path(run_dir);
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -40,7 +51,7 @@ impl Pending {
     }
 
     pub(crate) fn write(&self, run_dir: &Path) -> Result<(), Error> {
-        let path = path(run_dir);
+        let path = Self::path(run_dir);
         let failed = |source| Error::File { doing: "write", path: path.clone(), source };
         let bytes = serde_json::to_vec(self).map_err(|e| failed(e.into()))?;
         replace(run_dir, &path, &bytes).map_err(failed)
@@ -48,14 +59,10 @@ impl Pending {
 
     /// It is over, one way or the other.
     pub(crate) fn forget(run_dir: &Path) -> Result<(), Error> {
-        let path = path(run_dir);
+        let path = Self::path(run_dir);
         match fs::remove_file(&path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
             other => other.map_err(|source| Error::File { doing: "remove", path, source }),
         }
     }
-}
-
-fn path(run_dir: &Path) -> PathBuf {
-    run_dir.join(FILE)
 }

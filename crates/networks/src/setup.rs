@@ -131,8 +131,11 @@ impl Setup<'_> {
         }
         let rollback = known.undo(&checked.request).to_payload();
         if backend.stays_half_done() {
-            let (before, document) = (checked.plan.everything_before(), effective.clone());
-            if let Err(error) = (Pending { before, document, rollback: rollback.clone() }).write(run_dir) {
+            let noted = record::Former::read(self.state_dir).and_then(|record| {
+                let (before, document) = (checked.plan.everything_before(), effective.clone());
+                Pending { before, record, document, rollback: rollback.clone() }.write(run_dir)
+            });
+            if let Err(error) = noted {
                 course.fire("after_network_setup_fail", "setup-networks", &effective, None, None);
                 return Err(error);
             }
@@ -142,15 +145,19 @@ impl Setup<'_> {
         course.watch.step_done();
         if let Err(failed) = applied {
             let error = course.roll_back(failed, &checked, &rollback, &mut *backend);
-            course.forget(run_dir);
+            // Else the next request tries again.
+            if !matches!(error, Error::Stuck { .. }) {
+                course.forget(run_dir);
+            }
             course.fire("after_network_setup_fail", "setup-networks", &effective, None, None);
             return Err(error);
         }
-        course.forget(run_dir);
         // The networks are there; that they cannot be recorded is told, and does not undo them.
         if let Err(e) = record::write(self.state_dir, &checked.plan.after, backend.outlives_boot()) {
             course.watch.warning(&format!("{e}: they cannot be removed by name later"));
         }
+        // Last: without a record nobody could take apart what there is.
+        course.forget(run_dir);
         course.fire("after_network_setup", "setup-networks", &effective, None, None);
         Ok(Done { document: effective, outlives_boot: backend.outlives_boot(), way: backend.name() })
     }
@@ -274,13 +281,16 @@ impl Course<'_, '_> {
         rolled_back
     }
 
-    /// Rolls back what a process left half-done that was killed.
+    /// Rolls back what was left half-done: the process was killed, or its own way back failed.
     fn recover(&mut self, run_dir: &Path) -> Result<(), Error> {
         let Some(pending) = Pending::read(run_dir)? else { return Ok(()) };
-        self.watch.warning("an earlier request was killed half-way: it is rolled back first");
+        self.watch.warning("an earlier request did not get to its end: it is rolled back first");
         let recovered = self.go_back(&pending.rollback, || restore(&pending.before));
+        let recovered = recovered
+            .map_err(|source| Error::Recover { path: Pending::path(run_dir), source })
+            .and_then(|()| pending.record.put_back(self.setup.state_dir));
         self.fire("after_network_setup_fail", "setup-networks", &pending.document, None, None);
-        recovered.map_err(Error::Recover)?;
+        recovered?;
         Pending::forget(run_dir)
     }
 
