@@ -759,21 +759,31 @@ impl Driver {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::fs::CWD;
     use std::sync::mpsc;
     use virt_hooks_engine::Overrides;
 
-    struct Points(mpsc::Sender<String>);
+    /// The points that were fired, and what was said.
+    struct Points(mpsc::Sender<String>, mpsc::Sender<String>);
 
     impl Chronicler for Points {
         fn fired(&self, reports: &[Report]) {
             reports.iter().for_each(|report| drop(self.0.send(report.point.clone())));
         }
 
-        fn say(&self, _line: &str) {}
+        fn say(&self, line: &str) {
+            let _ = self.1.send(line.to_owned());
+        }
     }
 
-    #[allow(clippy::print_stderr, reason = "says what was not tested")]
     fn agent() -> Option<(tempfile::TempDir, Arc<Agent>, mpsc::Receiver<String>)> {
+        agent_that_says().map(|(dir, agent, points, _)| (dir, agent, points))
+    }
+
+    type Said = mpsc::Receiver<String>;
+
+    #[allow(clippy::print_stderr, reason = "says what was not tested")]
+    fn agent_that_says() -> Option<(tempfile::TempDir, Arc<Agent>, Said, Said)> {
         if let Err(missing) = virt_hooks_libvirt::Libvirt::load() {
             eprintln!("not tested: {missing}");
             return None;
@@ -783,10 +793,10 @@ mod tests {
         let [run_dir, state_dir] = ["run", "state"].map(|name| Some(dir.path().join(name)));
         let overrides = Overrides { hooks_dirs, run_dir, state_dir, ..Overrides::default() };
         let host = Host::load(overrides, &|_| None).unwrap();
-        let (sender, points) = mpsc::channel();
-        let agent = Agent::start(Some("test:///default"), host, Box::new(Points(sender))).unwrap();
+        let ((fired, points), (says, said)) = (mpsc::channel(), mpsc::channel());
+        let agent = Agent::start(Some("test:///default"), host, Box::new(Points(fired, says))).unwrap();
         assert!(agent.wait_until_ready(LONG));
-        Some((dir, agent, points))
+        Some((dir, agent, points, said))
     }
 
     const LONG: Duration = Duration::from_secs(600);
@@ -857,6 +867,40 @@ mod tests {
         assert_eq!(points.try_iter().count(), 0);
         vm.destroy().unwrap();
         assert!(agent.stop(LONG));
+        agent.leave();
+    }
+
+    #[test]
+    fn what_cannot_be_read_now_is_told_once_it_can() {
+        let Some((_dir, agent, points, said)) = agent_that_says() else { return };
+        let driver = agent.driver().unwrap();
+        let uuid = "00000000-0000-0000-0000-00000000000d";
+        let xml = domain("unread", uuid);
+        let vm = driver.connection.create_xml(&xml, virt_hooks_libvirt::CreateFlags::NONE).unwrap();
+        assert_eq!(points.recv_timeout(LONG).unwrap(), "after_vm_start");
+        // The record is there once its hooks ran, and then not written again.
+        let record = virt_hooks_engine::record_path(&driver.state_dir, uuid);
+        let away = record.with_extension("away");
+        let begun = Instant::now();
+        while !driver.records.load(uuid).unwrap().is_some_and(|r| r.underway.is_empty())
+            && begun.elapsed() < LONG
+        {
+            thread::yield_now();
+        }
+        // Root reads everything that is a file; nobody may see a moment without one.
+        std::fs::create_dir(&away).unwrap();
+        let exchange = || {
+            rustix::fs::renameat_with(CWD, &record, CWD, &away, rustix::fs::RenameFlags::EXCHANGE).unwrap();
+        };
+        exchange();
+        vm.destroy().unwrap();
+        let tries = |line: &String| line.contains("trying again until it works");
+        while !tries(&said.recv_timeout(LONG).unwrap()) {}
+        assert_eq!(points.try_iter().count(), 0);
+        exchange();
+        assert_eq!(points.recv_timeout(LONG).unwrap(), "after_vm_destroy");
+        assert!(agent.stop(LONG));
+        assert_eq!(driver.records.load(uuid).unwrap(), None);
         agent.leave();
     }
 
