@@ -21,6 +21,7 @@ mod backend;
 mod bond;
 mod error;
 mod iproute;
+mod known;
 mod layout;
 mod nmstate;
 mod object;

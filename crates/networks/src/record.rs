@@ -2,7 +2,7 @@
 //! The record of the networks that were set up, by which they can be taken apart again.
 
 use crate::error::Error;
-use crate::plan::Known;
+use crate::known::Known;
 use crate::request::{Options, Request, Wanted};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

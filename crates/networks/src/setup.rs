@@ -4,9 +4,10 @@
 use crate::backend::Backend;
 use crate::error::{ApplyError, Error};
 use crate::iproute::{Ip, Iproute, restore};
+use crate::known::Known;
 use crate::nmstate::Nmstate;
 use crate::pending::Pending;
-use crate::plan::{Known, Observe, Plan, gateways, plan};
+use crate::plan::{Observe, Plan, gateways, plan};
 use crate::reach::wait_for_gateways;
 use crate::record;
 use crate::request::{Ipv4, Request};
