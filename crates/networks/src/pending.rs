@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What is being done right now: if this process is killed, or the way back fails, the next one finds here how to go
-//! back.
+//! What is being done right now: if this process is killed, or the way back fails, the next one finds here how it ends.
 //!
-//! It is there before the first device is changed, and until the record of what was set up says the same as the devices
-//! do: at whatever moment the process ends, either this is there and all of it is undone, or devices and record agree.
+//! It is there from before the first hook until after the last one: at whatever moment the process ends, either devices
+//! are to be made as they were, or devices and record agree and hooks are to be told.
 
 use crate::error::Error;
 use crate::layout::Layout;
@@ -19,7 +18,22 @@ const FILE: &str = "networks.pending.json";
 
 /// A request that is being carried out.
 #[derive(Deserialize, Serialize)]
-pub(crate) struct Pending {
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Pending {
+    /// Devices may be half-way.
+    Undo(Undo),
+    /// Devices are as they are to be. The point after the request is to be fired.
+    Tell {
+        /// Whether the networks were set up.
+        done: bool,
+        /// The document of the point.
+        document: Value,
+    },
+}
+
+/// How devices are made as they were.
+#[derive(Deserialize, Serialize)]
+pub(crate) struct Undo {
     /// The devices as they were; those that were not there among them.
     pub(crate) before: Layout,
     /// The record of what had been set up before: the new one may be there already.
@@ -28,6 +42,8 @@ pub(crate) struct Pending {
     pub(crate) document: Value,
     /// The document of a rollback's points.
     pub(crate) rollback: Value,
+    /// Whether hooks know that it failed.
+    pub(crate) told: bool,
 }
 
 impl Pending {
@@ -64,5 +80,11 @@ impl Pending {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
             other => other.map_err(|source| Error::File { doing: "remove", path, source }),
         }
+    }
+}
+
+impl Undo {
+    pub(crate) fn write(self, run_dir: &Path) -> Result<(), Error> {
+        Pending::Undo(self).write(run_dir)
     }
 }

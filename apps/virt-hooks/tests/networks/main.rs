@@ -47,6 +47,10 @@ const TESTS: &[Test] = &[
     ),
     ("killed_at_any_step_all_is_as_it_was_before", killed_at_any_step_all_is_as_it_was_before),
     ("a_way_back_that_failed_is_tried_again_by_the_next", a_way_back_that_failed_is_tried_again_by_the_next),
+    (
+        "c15_killed_in_a_hook_the_next_request_fires_the_point_after_it",
+        c15_killed_in_a_hook_the_next_request_fires_the_point_after_it,
+    ),
     ("connectivity_is_what_the_gateway_says", connectivity_is_what_the_gateway_says),
     ("nmstatectl_gets_the_state_and_commits", nmstatectl_gets_the_state_and_commits),
     ("nmstatectl_rolls_back_what_does_not_answer", nmstatectl_rolls_back_what_does_not_answer),
@@ -476,16 +480,66 @@ fn a_way_back_that_failed_is_tried_again_by_the_next() -> Result {
     assert!(said.contains("the roll-back failed too"), "{said}");
     assert!(said.contains("the next request tries to roll back again"), "{said}");
     assert_ne!(bed.picture(), before);
+    let fired = |bed: &Bed| -> Result<Vec<String>> {
+        Ok(bed.seen()?.iter().map(|s| format!("{} {}", s.point, s.reason)).collect())
+    };
+    let way_back = ["before_network_setup rollback", "after_network_setup_fail rollback"];
+    assert_eq!(
+        fired(&bed)?,
+        [
+            "before_network_setup setup-networks",
+            way_back[0],
+            way_back[1],
+            "after_network_setup_fail setup-networks"
+        ]
+    );
     // In vain: it says how to have it as it is, and does nothing else.
     let (code, said) = bed.run(&networks(json!({})))?;
     assert_ne!(code, 0);
     let pending = bed.path("run/networks.pending.json").display().to_string();
     assert!(said.contains(&format!("to leave it so, remove {pending}")), "{said}");
+    assert_eq!(fired(&bed)?, way_back, "hooks know already that the request failed");
     fs::remove_file(bed.path("bin/ip"))?;
     let (code, said) = bed.run(&networks(json!({})))?;
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("warning: an earlier request did not get to its end"), "{said}");
     assert_eq!(bed.picture(), before);
+    assert_eq!(
+        fired(&bed)?,
+        [
+            way_back[0],
+            "after_network_setup rollback",
+            "before_network_setup setup-networks",
+            "after_network_setup setup-networks"
+        ]
+    );
+    Ok(())
+}
+
+fn c15_killed_in_a_hook_the_next_request_fires_the_point_after_it() -> Result {
+    for (killed_at, told) in
+        [("before_network_setup", "after_network_setup_fail"), ("after_network_setup", "after_network_setup")]
+    {
+        let bed = installed()?;
+        let once = bed.path("killed");
+        let once = once.display();
+        bed.hook(killed_at, "10_kill", &format!("[ -e '{once}' ] || {{ : >'{once}'; kill -9 $PPID; }}"))?;
+        let request = networks(json!({"mgmt": mgmt()}));
+        let killed = bed.command(&request.to_string(), &["--backend", "ip"])?.spawn()?;
+        assert!(ended(killed).is_err(), "it was killed");
+        let left = bed.picture();
+        // What the killed process left of a spy may have come to its end or not.
+        let (code, said) = bed.run(&networks(json!({})))?;
+        assert_eq!(code, 0, "{said}");
+        assert!(said.contains("did not get to its end: its hooks are told first"), "{said}");
+        assert_eq!(bed.picture(), left, "nothing is rolled back");
+        let seen = bed.seen()?;
+        let end = seen.iter().rev().nth(2).ok_or("too few points")?;
+        assert_eq!((end.point.as_str(), end.reason.as_str()), (told, "setup-networks"));
+        assert_eq!(end.request["networks"]["mgmt"]["ipaddr"], "192.0.2.10");
+        let (_, said) = bed.run(&networks(json!({})))?;
+        assert!(!said.contains("warning"), "{said}");
+    }
     Ok(())
 }
 
