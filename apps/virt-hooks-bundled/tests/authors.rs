@@ -31,7 +31,7 @@ fn host(dir: &Path) -> Host {
 #[test]
 fn nothing_is_broken_in_any_package() {
     let dir = tempfile::tempdir().unwrap();
-    let options = check::Options { program: Some(Path::new(PROGRAM)), target: None };
+    let options = check::Options { program: Some(Path::new(PROGRAM)), ..check::Options::default() };
     for package in packages() {
         let broken: Vec<_> = check(&package, &host(dir.path()), options)
             .into_iter()

@@ -182,9 +182,17 @@ pub(crate) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The agent has another directory.
+/// The agent has another directory. The protocol has paths as text, and so do libvirt's.
 fn absolute(file: &Path) -> Result<PathBuf, Failure> {
-    std::path::absolute(file).map_err(|e| Failure::unusable(format!("find {}: {e}", file.display())))
+    let path =
+        std::path::absolute(file).map_err(|e| Failure::unusable(format!("find {}: {e}", file.display())))?;
+    match path.to_str() {
+        Some(_) => Ok(path),
+        None => Err(Failure::usage(format!(
+            "the path {} is not UTF-8: give the file another name",
+            path.display()
+        ))),
+    }
 }
 
 fn xml(place: &Place, limit: u64, streams: &mut Streams<'_>) -> Result<String, Failure> {
@@ -211,4 +219,17 @@ pub(crate) fn properties(given: &[Property]) -> Result<BTreeMap<String, Option<S
         Err(_) => Err(Failure::usage(format!("-p {}: the value is not UTF-8", property.name))),
     };
     given.iter().map(text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn a_path_that_is_no_text_is_refused() {
+        let bad = Path::new(std::ffi::OsStr::from_bytes(b"/srv/\xe9.save"));
+        assert!(absolute(bad).unwrap_err().to_string().contains("is not UTF-8"));
+        assert_eq!(absolute(Path::new("/srv/\u{e9}.save")).unwrap(), Path::new("/srv/\u{e9}.save"));
+    }
 }

@@ -17,7 +17,8 @@ pub(crate) fn run(
     streams: &mut Streams<'_>,
 ) -> Result<u8, Failure> {
     let host = locations.host(environ)?;
-    let options = Options { program: check.program.as_deref(), target: check.target.map(Into::into) };
+    let options =
+        Options { program: check.program.as_deref(), target: check.target.map(Into::into), own: check.own };
     let mut findings = Vec::new();
     for dir in &check.dirs {
         if !dir.is_dir() {

@@ -6,7 +6,7 @@ use crate::environ::Environ;
 use crate::failure::Failure;
 use crate::list::pretty;
 use crate::render::{Style, Table, duration, paint, printable};
-use crate::shelf::warn_of_interruption;
+use crate::shelf::tell_interrupted;
 use crate::streams::{Look, Streams};
 use serde::Serialize;
 use std::fmt::Write;
@@ -44,7 +44,7 @@ pub(crate) fn run(
     streams: &mut Streams<'_>,
 ) -> Result<u8, Failure> {
     let host = locations.host(environ)?;
-    warn_of_interruption(host.settings.packages_dir.as_deref(), streams)?;
+    tell_interrupted(host.settings.packages_dir.as_deref(), streams);
     let engine = Engine::new(host.settings);
     let (packages, problems) = engine.packages().all();
     let Some(package) = packages.iter().find(|p| p.name() == info.package) else {

@@ -36,7 +36,6 @@ mod shelf;
 mod streams;
 mod test;
 mod r#try;
-mod units;
 mod vm;
 
 pub use environ::Environ;
@@ -116,7 +115,6 @@ impl Locations {
     /// # Errors
     /// A file that matters cannot be read or has a mistake in it.
     pub fn host(&self, environ: &Environ) -> Result<Host, Failure> {
-        self.image()?;
         Ok(self.load(environ)?)
     }
 
@@ -130,20 +128,6 @@ impl Locations {
             streams.warn(warning);
         }
         Ok(host)
-    }
-
-    /// The root that was given.
-    ///
-    /// # Errors
-    /// It is not there: what is in it is meant, so that nothing of this host takes its place.
-    pub(crate) fn image(&self) -> Result<Option<&std::path::Path>, Failure> {
-        match self.root.as_deref() {
-            Some(root) if !root.is_dir() => Err(Failure::usage(format!(
-                "root {} is no directory: create it, or give another with --root",
-                root.display()
-            ))),
-            root => Ok(root),
-        }
     }
 
     fn load(&self, environ: &Environ) -> Result<Host, HostError> {

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::order;
 use crate::points;
 use crate::render::{Style, Table, paint, printable};
-use crate::shelf::warn_of_interruption;
+use crate::shelf::tell_interrupted;
 use crate::streams::{Look, Streams};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +30,7 @@ pub(crate) fn run(
 ) -> Result<u8, Failure> {
     let host = locations.host(environ)?;
     host.check_layers()?;
+    tell_interrupted(host.settings.packages_dir.as_deref(), streams);
     let directories = directories(&host.settings.layers)?;
     let catalogue = host.catalogue;
     if let Some(name) = &list.point
@@ -43,7 +44,6 @@ pub(crate) fn run(
         streams.print(names(kind, &engine, &directories)?.as_bytes())?;
         return Ok(exit::command::PROCEED);
     }
-    warn_of_interruption(engine.settings().packages_dir.as_deref(), streams)?;
     let wanted = |name: &str| list.point.as_deref().is_none_or(|point| point == name);
     let out = match list.format {
         Format::Json => {
@@ -132,14 +132,17 @@ fn section(engine: &Engine, catalogue: &Catalogue, name: &str, look: Look) -> Re
 
 /// Names, one a line, each once.
 fn names(kind: Names, engine: &Engine, directories: &BTreeSet<String>) -> Result<String, Failure> {
-    let mut names = BTreeSet::new();
+    let mut names: BTreeSet<String> = engine.packages().all().0.iter().map(|p| p.name().to_owned()).collect();
     match kind {
-        Names::Packages => names.extend(engine.packages().all().0.iter().map(|p| p.name().to_owned())),
+        Names::Packages => {}
         Names::Hooks => {
             for directory in directories {
                 let chain = engine.chain(&Point::unknown(directory))?;
                 let paths = chain.hooks.iter().map(|h| &h.path).chain(chain.skipped.iter().map(|s| &s.path));
-                names.extend(paths.filter_map(|p| Some(p.file_name()?.to_str()?.to_owned())));
+                for file in paths.filter_map(|p| p.file_name()?.to_str()) {
+                    names.insert(file.to_owned());
+                    names.insert(format!("{directory}/{file}"));
+                }
             }
         }
     }

@@ -5,13 +5,13 @@ use crate::cli::{Disable, Enable, Locations};
 use crate::environ::Environ;
 use crate::failure::Failure;
 use crate::list::directories;
-use crate::render::{Style, paint, printable};
-use crate::shelf::{self, interrupted};
+use crate::render::{Style, count, paint, printable};
+use crate::shelf::{mend_first, tell_interrupted};
 use crate::streams::Streams;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use virt_hooks_contract::{Point, exit};
 use virt_hooks_engine::{Engine, SkipReason};
-use virt_hooks_package::shelf::{Mask, ShelfError, mask, unmask};
+use virt_hooks_package::shelf::{Mask, Switch};
 
 pub(crate) fn disable(
     disable: &Disable,
@@ -19,7 +19,7 @@ pub(crate) fn disable(
     environ: &Environ,
     streams: &mut Streams<'_>,
 ) -> Result<u8, Failure> {
-    each(&disable.hook, disable.dry_run, locations, environ, ("disabled", mask), streams)
+    each(&disable.hook, disable.dry_run, locations, environ, Switch::Off, streams)
 }
 
 pub(crate) fn enable(
@@ -28,32 +28,34 @@ pub(crate) fn enable(
     environ: &Environ,
     streams: &mut Streams<'_>,
 ) -> Result<u8, Failure> {
-    each(&enable.hook, enable.dry_run, locations, environ, ("enabled", unmask), streams)
+    each(&enable.hook, enable.dry_run, locations, environ, Switch::On, streams)
 }
-
-type Change = fn(&Path, &str, &str, bool) -> Result<Mask, ShelfError>;
 
 fn each(
     hook: &str,
     dry_run: bool,
     locations: &Locations,
     environ: &Environ,
-    (done, change): (&str, Change),
+    to: Switch,
     streams: &mut Streams<'_>,
 ) -> Result<u8, Failure> {
+    let (verb, done, word) = match to {
+        Switch::Off => ("disable", "disabled", "put"),
+        Switch::On => ("enable", "enabled", "remove"),
+    };
     let host = locations.host(environ)?;
+    let root = locations.package_root()?;
+    if dry_run {
+        tell_interrupted(host.settings.packages_dir.as_deref(), streams);
+    } else {
+        mend_first(&root, streams)?;
+    }
     let layers = host.settings.layers.clone();
     let [_, .., layer] = layers.as_slice() else {
         return Err(Failure::usage(
             "there is one layer of hooks only: a mask needs a second, the administrator's, above it (--hooks-dir twice)",
         ));
     };
-    if dry_run {
-        shelf::warn_of_interruption(host.settings.packages_dir.as_deref(), streams)?;
-    } else if interrupted(host.settings.packages_dir.as_deref())? {
-        // What is half there would be masked, and come back unmasked.
-        shelf::recover(&locations.package_root()?, streams)?;
-    }
     let engine = Engine::new(host.settings);
     let meant = meant(hook, &engine, &layers)?;
     if meant.is_empty() {
@@ -62,16 +64,29 @@ fn each(
             hook.escape_debug()
         )));
     }
-    for (point, file) in meant {
-        let name = format!("{point}/{file}");
-        let line = match change(layer, &point, &file, dry_run)? {
-            Mask::Changed(path) if dry_run => format!("would be {done}: {name} ({})", path.display()),
-            Mask::Changed(path) => {
-                format!("{}: {name} ({})", paint(done, Style::Good, streams.errors_look), path.display())
-            }
-            Mask::Same(_) => format!("{name} is {done} already"),
-        };
+    // Looked at first: all of them are switched, or none.
+    let masks = meant
+        .into_iter()
+        .map(|(point, file)| Ok((Mask::look(&root, layer, &point, &file, to)?, format!("{point}/{file}"))))
+        .collect::<Result<Vec<_>, Failure>>()?;
+    let mut changes = 0;
+    for (mask, name) in &masks {
+        let path = mask.path.display();
+        if !mask.changes() {
+            streams.say(&format!("{}\n", printable(&format!("{name} is {done} already"))));
+            continue;
+        }
+        changes += 1;
+        if dry_run {
+            streams.print(format!("{}\n", printable(&format!("{word} {path}"))).as_bytes())?;
+            continue;
+        }
+        mask.apply()?;
+        let line = format!("{}: {name} ({path})", paint(done, Style::Good, streams.errors_look));
         streams.say(&format!("{}\n", printable(&line)));
+    }
+    if dry_run {
+        streams.say(&format!("would {verb} {}: {}\n", printable(hook), count(changes, "change")));
     }
     Ok(exit::command::PROCEED)
 }

@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use crate::list::{directories, pretty};
 use crate::points;
 use crate::render::{Style, Table, paint, printable};
+use crate::shelf::tell_interrupted;
 use crate::streams::{Look, Streams};
 use serde::Serialize;
 use std::fmt::Write;
@@ -31,6 +32,7 @@ pub(crate) fn run(
 ) -> Result<u8, Failure> {
     let host = locations.host(environ)?;
     host.check_layers()?;
+    tell_interrupted(host.settings.packages_dir.as_deref(), streams);
     let unknown;
     let point = match host.catalogue.get(&order.point) {
         Some(point) => point,

@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use crate::streams::Streams;
 use virt_hooks_contract::{Catalogue, exit};
 use virt_hooks_package::build::{BuildError, Format, Parcel, layout, source_time, write};
+use virt_hooks_package::sudoers::{self, Looked};
 
 pub(crate) fn run(
     package: &Package,
@@ -28,6 +29,9 @@ pub(crate) fn run(
     }
     let time = source_time(environ.variable("SOURCE_DATE_EPOCH").as_deref(), &hook, rust)?;
     let parcel = Parcel::of(&hook, rust, time)?;
+    if sudoers::look(&parcel.items, None)? == Looked::WithoutVisudo {
+        streams.warn("visudo is not installed: of the rules for sudo only name and mode were looked at");
+    }
     let written = write(&parcel, format, &package.out, package.sign.as_deref())?;
     streams.print(format!("{}\n", written.package.display()).as_bytes())?;
     if let Some(signature) = written.signature {

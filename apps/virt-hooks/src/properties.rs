@@ -6,6 +6,7 @@ use crate::environ::Environ;
 use crate::failure::Failure;
 use crate::list::pretty;
 use crate::render::{Style, Table, printable};
+use crate::shelf::tell_interrupted;
 use crate::streams::Streams;
 use serde::Serialize;
 use std::sync::Arc;
@@ -50,6 +51,7 @@ pub(crate) fn run(
     streams: &mut Streams<'_>,
 ) -> Result<u8, Failure> {
     let engine = Engine::new(locations.host(environ)?.settings);
+    tell_interrupted(engine.settings().packages_dir.as_deref(), streams);
     let (packages, problems) = engine.packages().all();
     for problem in &problems {
         streams.warn(problem);

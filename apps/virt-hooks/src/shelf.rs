@@ -7,21 +7,19 @@ use crate::failure::Failure;
 use crate::list::pretty;
 use crate::render::{Style, count, paint, printable};
 use crate::streams::Streams;
-use crate::units::Running;
 use serde::Serialize;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 use virt_hooks_contract::{Manifest, exit};
 use virt_hooks_package::build::{Item, Parcel, layout, layout::RustHooks};
-use virt_hooks_package::shelf::transaction::{self, Change, Transaction};
+use virt_hooks_package::shelf::transaction::{Change, JOURNAL, Transaction, interrupted};
 use virt_hooks_package::shelf::{
-    Difference, Plan, Root, ShelfError, plan_install, plan_remove, refuse_bad_rules, unpack, verify as held,
+    Difference, Plan, Root, SetUp, ShelfError, Task, plan_install, plan_remove, unpack, verify as held,
 };
 
 impl From<ShelfError> for Failure {
     fn from(e: ShelfError) -> Self {
         match e {
-            ShelfError::Unknown { .. } => Self::usage(e.to_string()),
+            ShelfError::Unknown { .. } | ShelfError::Root { .. } => Self::usage(e.to_string()),
             _ => Self::unusable(e.to_string()),
         }
     }
@@ -30,7 +28,40 @@ impl From<ShelfError> for Failure {
 impl Locations {
     /// The root that packages are installed below.
     pub(crate) fn package_root(&self) -> Result<Root, Failure> {
-        Ok(self.image()?.map_or_else(|| Ok(Root::host()), Root::at)?)
+        Ok(self.root.as_deref().map_or_else(|| Ok(Root::host()), Root::at)?)
+    }
+}
+
+/// What is said where an install or remove was interrupted; `None`: none was.
+fn cut_off(packages: Option<&Path>) -> Option<String> {
+    let packages = packages?;
+    // Who may not look is told so by what needs it.
+    interrupted(packages).unwrap_or(false).then(|| {
+        format!(
+            "an install or remove was interrupted ({} is left): what is there may be half of a package; \"virt-hooks verify --recover\" as root undoes it",
+            packages.join(JOURNAL).display()
+        )
+    })
+}
+
+/// For verbs that only read: says that an install or remove was interrupted.
+pub(crate) fn tell_interrupted(packages: Option<&Path>, streams: &mut Streams<'_>) {
+    if let Some(line) = cut_off(packages) {
+        streams.warn(&line);
+    }
+}
+
+/// For verbs that write: first undoes what an interrupted install or remove left.
+pub(crate) fn mend_first(root: &Root, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    if interrupted(&root.place(Path::new(layout::PACKAGES))?)? {
+        tell_recovered(&Transaction::begin(root)?, streams);
+    }
+    Ok(())
+}
+
+fn tell_recovered(transaction: &Transaction, streams: &mut Streams<'_>) {
+    if transaction.recovered() {
+        streams.warn("an install or remove was interrupted before: what it left half done is undone now");
     }
 }
 
@@ -46,29 +77,17 @@ pub(crate) fn install(
     for wrong in manifest.against(&catalogue) {
         streams.warn(&format!("{}: {wrong}", manifest.name));
     }
-    refuse_bad_rules(&items)?;
     if install.dry_run {
-        warn_of_interruption(Some(&packages_dir(&root)?), streams)?;
+        tell_interrupted(Some(&root.place(Path::new(layout::PACKAGES))?), streams);
         let plan = plan_install(&root, &manifest, items)?;
         return show(&plan, "install", streams);
     }
-    let transaction = begin(&root, streams)?;
+    let transaction = Transaction::begin(&root)?;
+    tell_recovered(&transaction, streams);
     let plan = plan_install(&root, &manifest, items)?;
-    let running = Running::of(&root, &plan.going);
-    run_script(&root, &plan.going.before_remove, "0", streams);
-    if let Err(error) = transaction.apply(&plan.changes) {
-        running.put_back(streams);
-        return Err(error.into());
-    }
-    for note in &plan.notes {
+    let notes = SetUp::of(&root).carry_out(&transaction, &plan, Task::Install)?;
+    for note in plan.notes.iter().chain(&notes) {
         streams.warn(note);
-    }
-    run_script(&root, &plan.going.after_remove, "0", streams);
-    let left = if plan.former.is_some() { "2" } else { "1" };
-    run_script(&root, &plan.scripts.after_install, left, streams);
-    if plan.former.is_some() {
-        // As at an upgrade by rpm: what runs is started anew.
-        run_script(&root, &plan.scripts.after_remove, "1", streams);
     }
     let said = match &plan.former {
         _ if plan.changes.is_empty() => format!("{} {} is installed as it is", plan.package, plan.version),
@@ -101,67 +120,21 @@ pub(crate) fn remove(
 ) -> Result<u8, Failure> {
     let root = locations.package_root()?;
     if remove.dry_run {
-        warn_of_interruption(Some(&packages_dir(&root)?), streams)?;
+        tell_interrupted(Some(&root.place(Path::new(layout::PACKAGES))?), streams);
         return show(&plan_remove(&root, &remove.package)?, "remove", streams);
     }
+    mend_first(&root, streams)?;
     // Asked for before the lock is made: where there is nothing nothing is made.
-    if !interrupted(Some(&packages_dir(&root)?))? {
-        plan_remove(&root, &remove.package)?;
-    }
-    let transaction = begin(&root, streams)?;
+    plan_remove(&root, &remove.package)?;
+    let transaction = Transaction::begin(&root)?;
     let plan = plan_remove(&root, &remove.package)?;
-    let running = Running::of(&root, &plan.going);
-    run_script(&root, &plan.going.before_remove, "0", streams);
-    if let Err(error) = transaction.apply(&plan.changes) {
-        running.put_back(streams);
-        return Err(error.into());
-    }
-    for note in &plan.notes {
+    let notes = SetUp::of(&root).carry_out(&transaction, &plan, Task::Remove)?;
+    for note in plan.notes.iter().chain(&notes) {
         streams.warn(note);
     }
-    run_script(&root, &plan.going.after_remove, "0", streams);
     let word = paint("removed", Style::Good, streams.errors_look);
     streams.say(&format!("{word}: {} {}\n", plan.package, plan.version));
     Ok(exit::command::PROCEED)
-}
-
-/// Begins a change of packages, and says so where it mended one that was cut off.
-fn begin(root: &Root, streams: &mut Streams<'_>) -> Result<Transaction, Failure> {
-    let transaction = Transaction::begin(root)?;
-    if transaction.recovered() {
-        streams.warn(
-            "an earlier install or remove was cut off: it was undone, or ended where it was nearly done",
-        );
-    }
-    Ok(transaction)
-}
-
-/// Mends what an earlier process left half done.
-pub(crate) fn recover(root: &Root, streams: &mut Streams<'_>) -> Result<(), Failure> {
-    begin(root, streams).map(drop)
-}
-
-fn packages_dir(root: &Root) -> Result<PathBuf, Failure> {
-    Ok(root.place(Path::new(layout::PACKAGES))?)
-}
-
-/// Whether an install or remove was cut off, and nobody mended it since.
-pub(crate) fn interrupted(packages: Option<&Path>) -> Result<bool, Failure> {
-    Ok(packages.map_or(Ok(false), transaction::interrupted)?)
-}
-
-/// For what only looks: says that what it sees may be half of something.
-pub(crate) fn warn_of_interruption(
-    packages: Option<&Path>,
-    streams: &mut Streams<'_>,
-) -> Result<bool, Failure> {
-    let cut_off = interrupted(packages)?;
-    if cut_off {
-        streams.warn(
-            "an install or remove was cut off here: the next \"virt-hooks install\", \"remove\" or \"enable\" undoes what it left",
-        );
-    }
-    Ok(cut_off)
 }
 
 /// What a dry run says: a line for each place.
@@ -185,25 +158,6 @@ fn show(plan: &Plan, verb: &str, streams: &mut Streams<'_>) -> Result<u8, Failur
         count(plan.changes.len(), "change")
     ));
     Ok(exit::command::PROCEED)
-}
-
-/// Does for units, users and rules of udev what a package manager's scripts would; in an image nothing runs.
-fn run_script(root: &Root, script: &str, packages: &str, streams: &mut Streams<'_>) {
-    if script.is_empty() || !root.is_host() {
-        return;
-    }
-    let ran = Command::new("/bin/sh")
-        .args(["-c", script, "sh", packages])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .status();
-    match ran {
-        Ok(status) if status.success() => {}
-        Ok(status) => streams
-            .warn(&format!("the package is in place, but not all of its set-up could be done ({status})")),
-        Err(e) => streams
-            .warn(&format!("the package is in place, but its set-up could not be done: run /bin/sh: {e}")),
-    }
 }
 
 /// A difference, as programs read it.
@@ -238,14 +192,21 @@ pub(crate) fn verify(
     streams: &mut Streams<'_>,
 ) -> Result<u8, Failure> {
     let root = locations.package_root()?;
-    let cut_off = warn_of_interruption(Some(&packages_dir(&root)?), streams)?;
+    if verify.recover {
+        tell_recovered(&Transaction::begin(&root)?, streams);
+    }
+    let cut_off = cut_off(Some(&root.place(Path::new(layout::PACKAGES))?));
     let differences = held(&root, &verify.packages)?;
     let out = match verify.format {
         Format::Json => pretty(&differences.iter().map(DifferenceRecord::from).collect::<Vec<_>>())?,
         Format::Text => differences.iter().map(|d| format!("{}\n", printable(&d.to_string()))).collect(),
     };
     streams.print(out.as_bytes())?;
-    if differences.is_empty() && !cut_off {
+    if let Some(line) = cut_off {
+        streams.warn(&line);
+        return Ok(exit::command::VETO);
+    }
+    if differences.is_empty() {
         streams.say("everything is as it was installed\n");
         return Ok(exit::command::PROCEED);
     }

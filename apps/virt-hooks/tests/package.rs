@@ -36,7 +36,6 @@ fn main() -> ExitCode {
         trial("a_full_disk_leaves_nothing", &["root", "tmpfs"], a_full_disk_leaves_nothing),
         trial("an_install_on_a_full_disk_changes_nothing", &["root", "tmpfs"], || no_install_on("size=16k")),
         trial("an_install_on_a_read_only_disk_changes_nothing", &["root", "tmpfs"], || no_install_on("ro")),
-        trial("a_killed_install_is_undone_by_the_next", &["strace"], a_killed_install_is_undone_by_the_next),
         trial("a_key_signs_inside_or_beside", &["gpg", "rpmkeys"], a_key_signs_inside_or_beside),
         trial("a_key_that_is_not_there_leaves_nothing", &["gpg"], a_key_that_is_not_there_leaves_nothing),
         trial(
@@ -106,36 +105,6 @@ fn files_below(dir: &std::path::Path) -> Vec<String> {
     let mut all: Vec<String> = String::from_utf8(found.stdout).unwrap().lines().map(str::to_owned).collect();
     all.sort();
     all
-}
-
-fn a_killed_install_is_undone_by_the_next() {
-    let prepare = || {
-        let case = case()
-            .file("other/hook.toml", MANIFEST.replace("mine", "other"))
-            .file("other/before_vm_start.sh", "#!/bin/sh\n");
-        fs::create_dir(case.path("root")).unwrap();
-        case
-    };
-    let run = |case: &Case, before: &[&str], package: &str| {
-        let mut command = Command::new(before[0]);
-        command.args(&before[1..]).arg(env!("CARGO_BIN_EXE_virt-hooks")).current_dir(case.path("."));
-        let said = command.args(["--root", "root", "install", package]).output().unwrap();
-        said.status.success()
-    };
-    for nth in 1.. {
-        let case = prepare();
-        let inject = format!("inject=/^(rename|link|mkdir|symlink|fsync)(at|at2)?$:signal=KILL:when={nth}");
-        let survived = run(&case, &["strace", "-f", "-o", "/dev/null", "-e", &inject], "mine");
-        assert!(run(&case, &["env"], "other"), "after the {nth}th");
-        let left: Vec<String> =
-            files_below(&case.path("root")).into_iter().filter(|f| !f.contains("other")).collect();
-        // All of it or nothing.
-        assert!(left.is_empty() || left.len() == 3, "after the {nth}th: {left:?}");
-        if survived {
-            assert!(nth > 5, "only {nth} calls");
-            return;
-        }
-    }
 }
 
 fn a_key_signs_inside_or_beside() {

@@ -4,7 +4,7 @@
 //! The mode of the socket says the same, but a socket handed over, or one whose mode somebody changed, must not
 //! open a door: who asks is who the kernel says it is.
 
-use rustix::net::sockopt::socket_peercred;
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use std::os::unix::net::UnixStream;
 use virt_hooks::Failure;
 
@@ -43,7 +43,8 @@ impl Access {
 
     /// Whether who is at the other end may use the agent.
     pub(crate) fn allows(&self, stream: &UnixStream) -> bool {
-        socket_peercred(stream).is_ok_and(|peer| self.allows_user(peer.uid.as_raw(), peer.gid.as_raw()))
+        // Not by its process: that has no id here where it is in another PID namespace.
+        getsockopt(stream, PeerCredentials).is_ok_and(|peer| self.allows_user(peer.uid(), peer.gid()))
     }
 
     fn allows_user(&self, uid: u32, gid: u32) -> bool {

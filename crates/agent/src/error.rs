@@ -257,6 +257,19 @@ pub enum Error {
         /// What is wrong. Never the ticket itself.
         problem: String,
     },
+    /// What is on record of a VM cannot be understood.
+    #[error(
+        "the record of VM {vm} is damaged ({problem}): it is now {}, and hooks may be told again of what they know, \
+         or miss what they were not told", aside.display()
+    )]
+    DamagedRecord {
+        /// The VM.
+        vm: String,
+        /// Where the record is now.
+        aside: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A file of ours cannot be used.
     #[error("{doing} {}: {source}", path.display())]
     File {
@@ -334,6 +347,7 @@ impl Error {
             Self::Refused { source, .. } | Self::Lost { source, .. } | Self::NotRestored { source, .. } => {
                 source.hint()
             }
+            Self::DamagedRecord { .. } => Some("try again: the record is not in the way any more"),
             _ => None,
         }
     }

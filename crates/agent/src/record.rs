@@ -4,6 +4,9 @@
 //! A record names the phase that hooks know of, the operation under way, and the hooks of it that completed.
 //! It is written before the first hook of an operation and after each hook. Who finds the record of an
 //! operation whose process is gone knows what to fire, and what not to fire again.
+//!
+//! So a record that is there and cannot be read stops what needs it: as if it were none, hooks would be told again of
+//! what they know, or never of what they missed. One that is damaged is set aside first, and stops nobody twice.
 
 use crate::error::Error;
 use crate::life::Phase;
@@ -13,6 +16,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use virt_hooks_engine::{record_path, records_dir};
 
 /// The operation on record of after-points that nobody's operation fires.
 pub(crate) const OBSERVE: &str = "observe";
@@ -71,7 +75,7 @@ pub(crate) struct Records(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    dir: PathBuf,
+    state_dir: PathBuf,
     /// The last number given to an operation; whoever holds it may write.
     last: Mutex<u64>,
 }
@@ -79,22 +83,70 @@ struct Inner {
 impl Records {
     /// Those below a state directory.
     pub(crate) fn new(state_dir: &Path) -> Self {
-        Self(Arc::new(Inner { dir: state_dir.join("vms"), last: Mutex::new(0) }))
+        Self(Arc::new(Inner { state_dir: state_dir.to_owned(), last: Mutex::new(0) }))
     }
 
-    /// The record of a VM. One that is torn or of another make is none.
-    pub(crate) fn load(&self, uuid: &str) -> Option<Record> {
-        serde_json::from_slice(&fs::read(self.path(uuid)).ok()?).ok()
+    /// The record of a VM, where there is one.
+    ///
+    /// # Errors
+    /// It cannot be read; or it is damaged, and was set aside, so that there is none from now on.
+    pub(crate) fn load(&self, uuid: &str) -> Result<Option<Record>, Error> {
+        let path = self.path(uuid);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(Error::File { doing: "read", path, source }),
+        };
+        match serde_json::from_slice(&bytes) {
+            Ok(record) => Ok(Some(record)),
+            Err(e) => {
+                let aside = path.with_extension("damaged");
+                fs::rename(&path, &aside).map_err(|source| Error::File {
+                    doing: "set aside the damaged",
+                    path,
+                    source,
+                })?;
+                Err(Error::DamagedRecord { vm: uuid.to_owned(), aside, problem: e.to_string() })
+            }
+        }
     }
 
-    /// All records.
-    pub(crate) fn all(&self) -> Vec<Record> {
-        let Ok(entries) = fs::read_dir(&self.0.dir) else { return Vec::new() };
-        entries
-            .flatten()
-            .filter(|entry| entry.path().extension().is_some_and(|e| e == "json"))
-            .filter_map(|entry| serde_json::from_slice(&fs::read(entry.path()).ok()?).ok())
-            .collect()
+    /// The record of a VM, where there is one that is not damaged; of such a one it says so, and goes on.
+    ///
+    /// # Errors
+    /// It cannot be read, or set aside.
+    pub(crate) fn load_or_say(&self, uuid: &str, say: &mut dyn FnMut(&str)) -> Result<Option<Record>, Error> {
+        match self.load(uuid) {
+            Err(error @ Error::DamagedRecord { .. }) => {
+                say(&error.to_string());
+                Ok(None)
+            }
+            other => other,
+        }
+    }
+
+    /// The UUIDs of the VMs that have a record.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub(crate) fn uuids(&self) -> Result<Vec<String>, Error> {
+        let dir = records_dir(&self.0.state_dir);
+        let read = || -> io::Result<Vec<String>> {
+            let mut uuids = Vec::new();
+            for entry in fs::read_dir(&dir)? {
+                let path = entry?.path();
+                if let Some(uuid) = path.file_stem().and_then(|s| s.to_str())
+                    && path.extension().is_some_and(|e| e == "json")
+                {
+                    uuids.push(uuid.to_owned());
+                }
+            }
+            Ok(uuids)
+        };
+        match read() {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            other => other.map_err(|source| Error::File { doing: "read", path: dir, source }),
+        }
     }
 
     /// Begins an operation: writes its record before any hook runs.
@@ -107,7 +159,7 @@ impl Records {
     ) -> Result<Notes, Error> {
         let mut last = self.lock();
         let (uuid, name) = vm;
-        let known = self.load(uuid);
+        let known = self.load(uuid)?;
         // Those of other processes count too.
         let others = known.iter().flat_map(|record| &record.underway).map(|u| u.number);
         *last = others.max().unwrap_or(0).max(*last) + 1;
@@ -145,7 +197,9 @@ impl Records {
     /// run: then the record is that one's.
     fn finish(&self, uuid: &str, number: u64) {
         let _turn = self.lock();
-        if let Some(mut record) = self.load(uuid) {
+        // One that cannot be read just now may be another operation's; whoever reads it later sees what completed.
+        let Ok(known) = self.load(uuid) else { return };
+        if let Some(mut record) = known {
             record.underway.retain(|u| u.number > number || (u.number < number && u.operation != OBSERVE));
             if !record.underway.is_empty() && self.write(&record).is_ok() {
                 return;
@@ -156,7 +210,7 @@ impl Records {
 
     fn change(&self, uuid: &str, change: impl FnOnce(&mut Record)) -> Result<(), Error> {
         let _turn = self.lock();
-        let Some(mut record) = self.load(uuid) else { return Ok(()) };
+        let Some(mut record) = self.load(uuid)? else { return Ok(()) };
         change(&mut record);
         self.write(&record)
     }
@@ -174,7 +228,10 @@ impl Records {
             };
             let mut file = match open() {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                    fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0.dir)?;
+                    fs::DirBuilder::new()
+                        .recursive(true)
+                        .mode(0o700)
+                        .create(records_dir(&self.0.state_dir))?;
                     open()?
                 }
                 other => other?,
@@ -186,7 +243,7 @@ impl Records {
     }
 
     fn path(&self, uuid: &str) -> PathBuf {
-        self.0.dir.join(format!("{uuid}.json"))
+        record_path(&self.0.state_dir, uuid)
     }
 
     fn lock(&self) -> MutexGuard<'_, u64> {
@@ -269,7 +326,7 @@ mod tests {
         notes.completed("after_vm_start", None, Path::new("/h/10_a"));
         notes.completed("after_device_create", Some("interface x"), Path::new("/h/10_b"));
         drop(notes);
-        let record = Records::new(dir.path()).load("u").unwrap();
+        let record = Records::new(dir.path()).load("u").unwrap().unwrap();
         assert_eq!(
             (record.name.as_str(), record.phase, record.xml.as_str()),
             ("web", Phase::Starting, "<domain/>")
@@ -287,13 +344,13 @@ mod tests {
         let inner = records.begin(("u", "web"), "cont", Phase::Paused, "").unwrap();
         assert!(!outer.existed() && inner.existed());
         inner.end(Phase::Up, true);
-        let record = records.load("u").unwrap();
+        let record = records.load("u").unwrap().unwrap();
         assert!(record.was_at("start") && !record.was_at("cont"));
         outer.end(Phase::Up, true);
-        assert_eq!(records.load("u").unwrap().underway, []);
+        assert_eq!(records.load("u").unwrap().unwrap().underway, []);
         records.begin(("u", "web"), "destroy", Phase::GoingDown, "").unwrap().end(Phase::Down, true);
-        assert_eq!(records.load("u"), None);
-        assert_eq!(records.all(), []);
+        assert_eq!(records.load("u").unwrap(), None);
+        assert_eq!(records.uuids().unwrap(), [""; 0]);
     }
 
     #[test]
@@ -302,11 +359,11 @@ mod tests {
         let end = records.begin(("u", "web"), "observe", Phase::Up, "<old/>").unwrap();
         let start = records.begin(("u", "web"), "start", Phase::Starting, "<new/>").unwrap();
         end.end(Phase::Down, true);
-        let record = records.load("u").unwrap();
+        let record = records.load("u").unwrap().unwrap();
         assert!(record.was_at("start") && !record.was_at("observe"));
         assert_eq!((record.phase, record.xml.as_str()), (Phase::Starting, "<new/>"));
         start.end(Phase::Up, true);
-        assert_eq!(records.load("u").unwrap().phase, Phase::Up);
+        assert_eq!(records.load("u").unwrap().unwrap().phase, Phase::Up);
     }
 
     #[test]
@@ -316,14 +373,14 @@ mod tests {
         saved.completed("after_vm_hibernate", None, Path::new("/h/10_a"));
         saved.phase(Phase::Saving, None);
         let end = records.begin(("u", "web"), OBSERVE, Phase::Saving, "").unwrap();
-        let known = records.load("u").unwrap();
+        let known = records.load("u").unwrap().unwrap();
         assert_eq!(known.completed("after_vm_hibernate", None), [PathBuf::from("/h/10_a")]);
         end.end(Phase::Down, true);
-        assert_eq!(records.load("u"), None);
+        assert_eq!(records.load("u").unwrap(), None);
     }
 
     #[test]
-    fn records_are_private_and_torn_ones_are_none() {
+    fn records_are_private_and_a_damaged_one_is_told_and_set_aside() {
         use std::os::unix::fs::PermissionsExt;
         let (dir, records) = records();
         records.begin(("u", "web"), "start", Phase::Starting, "").unwrap();
@@ -331,6 +388,35 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::metadata(dir.path().join("vms")).unwrap().permissions().mode() & 0o777, 0o700);
         fs::write(&path, "{").unwrap();
-        assert_eq!((records.load("u"), records.all().len()), (None, 0));
+        let error = records.load("u").unwrap_err();
+        assert!(matches!(error, Error::DamagedRecord { .. }), "{error}");
+        assert_eq!((records.load("u").unwrap(), records.uuids().unwrap().len()), (None, 0));
+        fs::write(&path, "[]").unwrap();
+        let mut said = Vec::new();
+        assert_eq!(records.load_or_say("u", &mut |line| said.push(line.to_owned())).unwrap(), None);
+        assert!(said.len() == 1 && said[0].contains("damaged"), "{said:?}");
+        fs::write(&path, "{").unwrap();
+        assert!(records.begin(("u", "web"), "start", Phase::Starting, "").is_err(), "it is told here too");
+        let aside = dir.path().join("vms/u.damaged");
+        assert_eq!(fs::read_to_string(&aside).unwrap(), "{");
+        assert!(error.to_string().contains(&aside.display().to_string()), "{error}");
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_is_not_taken_for_none() {
+        let (dir, records) = records();
+        let notes = records.begin(("u", "web"), "start", Phase::Starting, "").unwrap();
+        let path = dir.path().join("vms/u.json");
+        // Root reads what anybody may not: something else has to be in the way.
+        let away = dir.path().join("away");
+        fs::rename(&path, &away).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(matches!(records.load("u"), Err(Error::File { doing: "read", .. })));
+        assert!(records.begin(("u", "web"), "cont", Phase::Paused, "").is_err());
+        assert_eq!(records.uuids().unwrap(), ["u"]);
+        notes.end(Phase::Down, true);
+        fs::remove_dir(&path).unwrap();
+        fs::rename(&away, &path).unwrap();
+        assert!(records.load("u").unwrap().unwrap().was_at("start"), "nothing of it was lost");
     }
 }

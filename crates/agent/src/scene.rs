@@ -113,7 +113,7 @@ impl Driver {
             };
             // A command or an agent that was killed left work behind.
             if hooks.is_some()
-                && let Some(record) = self.records.load(uuid)
+                && let Some(record) = self.records.load_or_say(uuid, &mut |line| watch.warning(line))?
             {
                 let assessed = self.assess(&record)?;
                 // While libvirt did not answer, its hook script may have told of the end.

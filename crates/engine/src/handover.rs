@@ -19,9 +19,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// Where the agent's records of VMs are, below a state directory.
+pub fn records_dir(state_dir: &Path) -> PathBuf {
+    state_dir.join("vms")
+}
+
 /// The agent's record of a VM.
 pub fn record_path(state_dir: &Path, uuid: &str) -> PathBuf {
-    state_dir.join("vms").join(format!("{uuid}.json"))
+    records_dir(state_dir).join(format!("{uuid}.json"))
 }
 
 /// Who is to tell of a start by others.

@@ -18,6 +18,7 @@ const ADMIN_HOOKS: &str = "/etc/virt-hooks/hooks";
 const CONFIG: &str = "/etc/virt-hooks/config.toml";
 const POINTS: &str = "/etc/virt-hooks/points.d";
 const STATE: &str = "/var/lib/virt-hooks";
+const RUN: &str = "/run/virt-hooks";
 const LAUNCH_FLAGS: &str = "/run/vdsm";
 const AGENT_SOCKET: &str = "/run/virt-hooks/agent.sock";
 
@@ -89,6 +90,14 @@ pub enum HostError {
     /// Somebody else made the run directory in a place anybody may write to.
     #[error("run directory {} is not private to this user: remove it, or give another with --run-dir", .0.display())]
     NotOurs(PathBuf),
+    /// The root that was named is missing, or is no directory.
+    #[error("--root {}: {source}: give the directory of an image, or make one to try things in", path.display())]
+    Root {
+        /// What was named.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// A hooks directory that was named is missing.
     #[error("hooks directory {} does not exist: create it, or give another with --hooks-dir", .0.display())]
     NoHooksDirectory(PathBuf),
@@ -107,6 +116,11 @@ impl Host {
         variable: &dyn Fn(&str) -> Option<OsString>,
     ) -> Result<Self, HostError> {
         let root = overrides.root;
+        if let Some(root) = &root {
+            // Each file of it would be missing, and that be taken for a host without hooks.
+            let listed = std::fs::read_dir(root).map(|_| ());
+            listed.map_err(|source| HostError::Root { path: root.clone(), source })?;
+        }
         // The places of an image are its own: what is set here for this host means others.
         let variable = |name: &str| if root.is_some() { None } else { variable(name) };
         let at = |place: PathBuf| match &root {
@@ -126,15 +140,18 @@ impl Host {
         };
         let named_layers = layers.is_some();
         let layers = layers.unwrap_or_else(|| vec![at(vendor_hooks()), at(ADMIN_HOOKS.into())]);
-        let run_dir =
-            overrides.run_dir.or_else(|| path("VIRT_HOOKS_RUN_DIR")).or_else(|| config.run_dir.clone());
+        let run_dir = overrides
+            .run_dir
+            .or_else(|| path("VIRT_HOOKS_RUN_DIR"))
+            .or_else(|| config.run_dir.clone().map(&at));
         // The agent is root's: its socket lies at the same place for all users.
         let agent_socket = path("VIRT_HOOKS_AGENT_SOCKET")
-            .or_else(|| config.agent.socket.clone())
+            .or_else(|| config.agent.socket.clone().map(&at))
             .or_else(|| run_dir.as_ref().map(|dir| dir.join("agent.sock")))
-            .unwrap_or_else(|| AGENT_SOCKET.into());
+            .unwrap_or_else(|| at(AGENT_SOCKET.into()));
         let run_dir = match run_dir {
             Some(dir) => dir,
+            None if root.is_some() => at(RUN.into()),
             None => default_run_dir(path("XDG_RUNTIME_DIR"))?,
         };
         let mut settings = Settings::new(layers, run_dir);
@@ -143,7 +160,7 @@ impl Host {
             .map_err(|source| HostError::Settings { path: config_path.clone(), source })?;
         settings.python_dir = Some(
             path("VIRT_HOOKS_PYTHON_DIR")
-                .or_else(|| config.python_dir.clone())
+                .or_else(|| config.python_dir.clone().map(&at))
                 .unwrap_or_else(|| Path::new(PREFIX).join("share/virt-hooks/python")),
         );
         settings.packages_dir = Some(
@@ -173,10 +190,10 @@ impl Host {
             state_dir: overrides
                 .state_dir
                 .or_else(|| path("VIRT_HOOKS_STATE_DIR"))
-                .or(config.state_dir.map(&at))
+                .or_else(|| config.state_dir.clone().map(&at))
                 .unwrap_or_else(|| if root.is_some() { at(STATE.into()) } else { default_state_dir(&path) }),
             launch_flags_dir: path("VIRT_HOOKS_LAUNCH_FLAGS_DIR")
-                .or(config.launch_flags_dir.map(&at))
+                .or_else(|| config.launch_flags_dir.clone().map(&at))
                 .unwrap_or_else(|| at(LAUNCH_FLAGS.into())),
             agent_socket,
             agent: config.agent,
@@ -283,7 +300,7 @@ fn default_run_dir(runtime: Option<PathBuf>) -> Result<PathBuf, HostError> {
     let uid = rustix::process::geteuid().as_raw();
     let shared = || Some(Path::new("/dev/shm")).filter(|d| is_tmpfs(d)).and_then(|d| private_in(d, uid).ok());
     if uid == 0 {
-        let own = || PathBuf::from("/run/virt-hooks");
+        let own = || PathBuf::from(RUN);
         return Ok(if is_tmpfs(Path::new("/run")) { own() } else { shared().unwrap_or_else(own) });
     }
     match runtime.map(|d| d.join("virt-hooks")).or_else(shared) {
@@ -315,6 +332,54 @@ mod tests {
     use super::*;
     use std::fs::{self, Permissions};
     use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn everything_of_an_image_lies_in_it() {
+        let image = tempfile::tempdir().unwrap();
+        let root = image.path();
+        let load = |root: &Path| {
+            let overrides = Overrides { root: Some(root.to_owned()), ..Overrides::default() };
+            // What is set for this host does not matter.
+            Host::load(overrides, &|_| Some("/elsewhere".into()))
+        };
+        let places = |host: &Host| {
+            let mut all = host.settings.layers.clone();
+            all.extend(host.settings.packages_dir.clone());
+            let more = [
+                &host.settings.run_dir,
+                &host.state_dir,
+                &host.launch_flags_dir,
+                &host.agent_socket,
+                &host.config_path,
+                &host.points_dir,
+            ];
+            all.extend(more.into_iter().cloned());
+            all
+        };
+        for place in places(&load(root).unwrap()) {
+            assert!(place.starts_with(root), "{}", place.display());
+        }
+        assert_eq!(load(root).unwrap().state_dir, root.join("var/lib/virt-hooks"));
+        fs::create_dir_all(root.join("etc/virt-hooks")).unwrap();
+        let config = "state_dir = \"/srv/state\"\nrun_dir = \"/srv/run\"\nlaunch_flags_dir = \"/srv/flags\"\n\
+                      [agent]\nsocket = \"/srv/socket\"\n";
+        fs::write(root.join("etc/virt-hooks/config.toml"), config).unwrap();
+        let host = load(root).unwrap();
+        assert_eq!(host.state_dir, root.join("srv/state"));
+        for place in places(&host) {
+            assert!(place.starts_with(root), "{}", place.display());
+        }
+    }
+
+    #[test]
+    fn a_root_that_is_not_there_is_told() {
+        let load = |root: &str| {
+            let overrides = Overrides { root: Some(root.into()), ..Overrides::default() };
+            Host::load(overrides, &|_| None).unwrap_err().to_string()
+        };
+        assert!(load("/no/such").starts_with("--root /no/such: No such file or directory"));
+        assert!(load("/etc/passwd").starts_with("--root /etc/passwd: Not a directory"));
+    }
 
     #[test]
     fn a_planted_run_directory_is_refused() {

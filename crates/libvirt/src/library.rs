@@ -2,6 +2,7 @@
 //! libvirt's client library: opened once, initialised once, with its one event loop thread.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_ulong, c_void};
+use std::path::Path;
 use std::ptr::{self, NonNull};
 use std::sync::OnceLock;
 use std::thread;
@@ -119,6 +120,19 @@ impl Libvirt {
     }
 }
 
+/// The path of a file as libvirt takes it. Another that only looks like it would be another file.
+pub(crate) fn c_path(call: &'static str, object: &str, path: &Path) -> Result<CString, Error> {
+    match path.to_str() {
+        Some(text) => c_string(call, object, text),
+        None => Err(Error::own(
+            call,
+            object,
+            ErrorKind::InvalidArgument,
+            format!("the path {} is not UTF-8: give the file another name", path.display()),
+        )),
+    }
+}
+
 /// `text` as libvirt wants it.
 pub(crate) fn c_string(call: &'static str, object: &str, text: &str) -> Result<CString, Error> {
     CString::new(text).map_err(|_| {
@@ -173,6 +187,21 @@ mod tests {
         let error = open("libc.so.6").err().unwrap();
         assert_eq!(error.kind, ErrorKind::NoLibrary);
         assert!(error.message.contains("virInitialize"), "{error}");
+    }
+
+    #[test]
+    fn a_path_is_passed_as_it_is_or_refused() {
+        use std::os::unix::ffi::OsStrExt;
+        let path = |bytes| Path::new(std::ffi::OsStr::from_bytes(bytes)).to_owned();
+        assert_eq!(
+            c_path("save VM", "a", &path("/x/\u{e9}".as_bytes())).unwrap().as_bytes(),
+            "/x/\u{e9}".as_bytes()
+        );
+        for bad in [&b"/x/\xe9"[..], b"/x/\0"] {
+            let error = c_path("save VM", "a", &path(bad)).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::InvalidArgument, "{error}");
+            assert!(error.to_string().starts_with("save VM a: the "), "{error}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::ptr;
 use crate::connection::Connection;
 use crate::domain::Domain;
 use crate::error::Error;
-use crate::library::c_string;
+use crate::library::{c_path, c_string};
 
 /// How a VM is saved or restored (`virDomainSaveRestoreFlags`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -46,7 +46,7 @@ impl Domain {
     /// libvirt reports; the VM goes on then.
     pub fn save(&self, file: &Path, flags: SaveFlags) -> Result<(), Error> {
         const CALL: &str = "save VM";
-        let file = c_string(CALL, self.name(), &file.to_string_lossy())?;
+        let file = c_path(CALL, self.name(), file)?;
         let save = self.connection().library().functions.virDomainSaveFlags;
         self.check(CALL, |domain| {
             // SAFETY: the domain is valid, the string NUL-terminated; a null XML leaves the VM's own.
@@ -66,7 +66,7 @@ impl Connection {
     pub fn restore(&self, file: &Path, xml: Option<&str>, flags: SaveFlags) -> Result<(), Error> {
         const CALL: &str = "restore VM from";
         let name = file.to_string_lossy();
-        let path = c_string(CALL, &name, &name)?;
+        let path = c_path(CALL, &name, file)?;
         let xml = xml.map(|xml| c_string(CALL, &name, xml)).transpose()?;
         // SAFETY: the connection is open; the strings are null or NUL-terminated and outlive the call.
         let code = unsafe {
@@ -87,7 +87,7 @@ impl Connection {
     pub fn saved_xml(&self, file: &Path, secure: bool) -> Result<String, Error> {
         const CALL: &str = "read the saved VM";
         let name = file.to_string_lossy();
-        let path = c_string(CALL, &name, &name)?;
+        let path = c_path(CALL, &name, file)?;
         let read = self.library().functions.virDomainSaveImageGetXMLDesc;
         // SAFETY: the connection is open, the string NUL-terminated; what comes back is ours to free.
         let xml = unsafe { read(self.as_ptr(), path.as_ptr(), u32::from(secure)) };

@@ -38,7 +38,8 @@ pub enum Error {
     RolledBack(ApplyError),
     /// It failed half-way, and so did the way back.
     #[error(
-        "set up networks: {failed}; the roll-back failed too: {rollback}: see \"ip address\" for what there is"
+        "set up networks: {failed}; the roll-back failed too: {rollback}: see \"ip address\" for what there is; the next \
+         request tries to roll back again"
     )]
     Stuck {
         /// What failed first.
@@ -46,15 +47,20 @@ pub enum Error {
         /// What failed then.
         rollback: Box<ApplyError>,
     },
-    /// A request that was killed half-way left devices that cannot be made as they were.
+    /// A request that did not get to its end left devices that cannot be made as they were.
     #[error(
-        "an earlier request was killed half-way, and the host cannot be made as it was before: {0}: see \
-         \"ip address\" for what there is"
+        "an earlier request did not get to its end, and the host cannot be made as it was before: {source}: see \
+         \"ip address\" for what there is; to leave it so, remove {}", path.display()
     )]
-    Recover(ApplyError),
-    /// What a killed request left cannot be read.
+    Recover {
+        /// The file that has how it was.
+        path: PathBuf,
+        /// What failed.
+        source: ApplyError,
+    },
+    /// What a request left that did not get to its end cannot be read.
     #[error(
-        "an earlier request was killed half-way, and {} cannot be read: {problem}: see \"ip address\" for what \
+        "an earlier request did not get to its end, and {} cannot be read: {problem}: see \"ip address\" for what \
          there is, then remove that file",
         path.display()
     )]

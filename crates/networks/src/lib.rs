@@ -14,13 +14,15 @@
 //! 5. what is there afterwards is read again and compared, because a command that succeeds proves little.
 //!
 //! `record` keeps what was set up, so that a network can be taken apart by its name; `pending` what is being done,
-//! so that what a killed process left half-done is rolled back by the next.
+//! so that what a killed process left half-done is rolled back by the next, and hooks are told how it ended (`course`).
 #![forbid(unsafe_code)]
 
 mod backend;
 mod bond;
+mod course;
 mod error;
 mod iproute;
+mod known;
 mod layout;
 mod nmstate;
 mod object;

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What is being done right now: if this process is killed, the next one finds here how to go back.
+//! What is being done right now: if this process is killed, or the way back fails, the next one finds here how it ends.
+//!
+//! It is there from before the first hook until after the last one: at whatever moment the process ends, either devices
+//! are to be made as they were, or devices and record agree and hooks are to be told.
 
 use crate::error::Error;
 use crate::layout::Layout;
-use crate::record::replace;
+use crate::record::{Former, replace};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fs;
@@ -15,19 +18,43 @@ const FILE: &str = "networks.pending.json";
 
 /// A request that is being carried out.
 #[derive(Deserialize, Serialize)]
-pub(crate) struct Pending {
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Pending {
+    /// Devices may be half-way.
+    Undo(Undo),
+    /// Devices are as they are to be. The point after the request is to be fired.
+    Tell {
+        /// Whether the networks were set up.
+        done: bool,
+        /// The document of the point.
+        document: Value,
+    },
+}
+
+/// How devices are made as they were.
+#[derive(Deserialize, Serialize)]
+pub(crate) struct Undo {
     /// The devices as they were; those that were not there among them.
     pub(crate) before: Layout,
+    /// The record of what had been set up before: the new one may be there already.
+    pub(crate) record: Former,
     /// The document of its points.
     pub(crate) document: Value,
     /// The document of a rollback's points.
     pub(crate) rollback: Value,
+    /// Whether hooks know that it failed.
+    pub(crate) told: bool,
 }
 
 impl Pending {
-    /// What a process left that was killed.
+    /// Where it is in a run directory.
+    pub(crate) fn path(run_dir: &Path) -> PathBuf {
+        run_dir.join(FILE)
+    }
+
+    /// What a process left that did not get to its end.
     pub(crate) fn read(run_dir: &Path) -> Result<Option<Self>, Error> {
-        let path = path(run_dir);
+        let path = Self::path(run_dir);
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -40,7 +67,7 @@ impl Pending {
     }
 
     pub(crate) fn write(&self, run_dir: &Path) -> Result<(), Error> {
-        let path = path(run_dir);
+        let path = Self::path(run_dir);
         let failed = |source| Error::File { doing: "write", path: path.clone(), source };
         let bytes = serde_json::to_vec(self).map_err(|e| failed(e.into()))?;
         replace(run_dir, &path, &bytes).map_err(failed)
@@ -48,7 +75,7 @@ impl Pending {
 
     /// It is over, one way or the other.
     pub(crate) fn forget(run_dir: &Path) -> Result<(), Error> {
-        let path = path(run_dir);
+        let path = Self::path(run_dir);
         match fs::remove_file(&path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
             other => other.map_err(|source| Error::File { doing: "remove", path, source }),
@@ -56,6 +83,8 @@ impl Pending {
     }
 }
 
-fn path(run_dir: &Path) -> PathBuf {
-    run_dir.join(FILE)
+impl Undo {
+    pub(crate) fn write(self, run_dir: &Path) -> Result<(), Error> {
+        Pending::Undo(self).write(run_dir)
+    }
 }

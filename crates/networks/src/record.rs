@@ -2,8 +2,9 @@
 //! The record of the networks that were set up, by which they can be taken apart again.
 
 use crate::error::Error;
-use crate::plan::Known;
+use crate::known::Known;
 use crate::request::{Options, Request, Wanted};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -46,6 +47,34 @@ fn set<T>(things: BTreeMap<String, Wanted<T>>) -> BTreeMap<String, T> {
             Wanted::Remove(_) => None,
         })
         .collect()
+}
+
+/// The record as it was, to be put back.
+#[derive(Deserialize, Serialize)]
+pub(crate) struct Former(Option<String>);
+
+impl Former {
+    /// The record as it is now; there may be none.
+    pub(crate) fn read(state_dir: &Path) -> Result<Self, Error> {
+        let path = state_dir.join(FILE);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Self(Some(text))),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self(None)),
+            Err(source) => Err(Error::File { doing: "read", path, source }),
+        }
+    }
+
+    pub(crate) fn put_back(&self, state_dir: &Path) -> Result<(), Error> {
+        let path = state_dir.join(FILE);
+        let back = match &self.0 {
+            Some(text) => replace(state_dir, &path, text.as_bytes()),
+            None => match fs::remove_file(&path) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+                other => other,
+            },
+        };
+        back.map_err(|source| Error::File { doing: "write", path, source })
+    }
 }
 
 /// Keeps what is known now.

@@ -2,11 +2,13 @@
 //! One request from its reading to its end (VDSM sequence 4.20).
 
 use crate::backend::Backend;
+use crate::course::Course;
 use crate::error::{ApplyError, Error};
-use crate::iproute::{Ip, Iproute, restore};
+use crate::iproute::{Ip, Iproute};
+use crate::known::Known;
 use crate::nmstate::Nmstate;
-use crate::pending::Pending;
-use crate::plan::{Known, Observe, Plan, gateways, plan};
+use crate::pending::{Pending, Undo};
+use crate::plan::{Observe, Plan, gateways, plan};
 use crate::reach::wait_for_gateways;
 use crate::record;
 use crate::request::{Ipv4, Request};
@@ -16,8 +18,8 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use virt_hooks_contract::{Catalogue, Failure, Point, Report, Verdict};
-use virt_hooks_engine::{Engine, Event, Outcome, Trouble, Watch, make_run_dir};
+use virt_hooks_contract::{Catalogue, Report, Verdict};
+use virt_hooks_engine::{Engine, Outcome, Trouble, Watch, make_run_dir};
 
 /// Who changes the host's devices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,13 +68,6 @@ struct Checked {
     plan: Plan,
 }
 
-/// One run: how its hooks are told, and what becomes of them.
-struct Course<'a, 'b> {
-    setup: &'a Setup<'b>,
-    reports: &'a mut Vec<Report>,
-    watch: &'a mut dyn Watch,
-}
-
 impl Setup<'_> {
     /// Carries out a request in VDSM's shape: an object with `networks`, `bondings` and `options`, or one with
     /// these in the key `request`.
@@ -93,18 +88,20 @@ impl Setup<'_> {
         let run_dir = &self.engine.settings().run_dir;
         let _lock = lock(run_dir)?;
         let document: Value = serde_json::from_slice(request).map_err(Error::Json)?;
-        let mut course = Course { setup: self, reports, watch };
-        course.recover(run_dir)?;
+        let mut course = Course { setup: self, run_dir, reports, watch };
+        course.recover()?;
         let known = record::read(self.state_dir)?;
         let mut backend = self.backend();
         // Hooks' payloads have it in "request", VDSM's clients send what is in it.
         let inner = document.get("request").unwrap_or(&document);
         let checked = self.check(inner, false, &known, &*backend)?.map_err(Error::Invalid)?;
         let payload = checked.request.to_payload();
+        // From here on hooks are told of an end, whatever becomes of this process (C15).
+        Pending::Tell { done: false, document: payload.clone() }.write(run_dir)?;
         let before = course.fire("before_network_setup", "setup-networks", &payload, None, self.cancel);
         let left = serde_json::from_slice(before.payload.bytes()).unwrap_or_else(|_| payload.clone());
         if let Some(error) = refused(&before) {
-            course.fire("after_network_setup_fail", "setup-networks", &left, None, None);
+            course.conclude(false, &left);
             return Err(error);
         }
         let checked = if before.changed {
@@ -116,7 +113,7 @@ impl Setup<'_> {
             match checked {
                 Ok(checked) => checked,
                 Err(error) => {
-                    course.fire("after_network_setup_fail", "setup-networks", &left, None, None);
+                    course.conclude(false, &left);
                     return Err(error);
                 }
             }
@@ -131,9 +128,13 @@ impl Setup<'_> {
         }
         let rollback = known.undo(&checked.request).to_payload();
         if backend.stays_half_done() {
-            let (before, document) = (checked.plan.everything_before(), effective.clone());
-            if let Err(error) = (Pending { before, document, rollback: rollback.clone() }).write(run_dir) {
-                course.fire("after_network_setup_fail", "setup-networks", &effective, None, None);
+            let noted = record::Former::read(self.state_dir).and_then(|record| {
+                let before = checked.plan.everything_before();
+                Undo { before, record, document: effective.clone(), rollback: rollback.clone(), told: false }
+                    .write(run_dir)
+            });
+            if let Err(error) = noted {
+                course.conclude(false, &effective);
                 return Err(error);
             }
         }
@@ -141,17 +142,14 @@ impl Setup<'_> {
         let applied = self.apply(&checked, &mut *backend);
         course.watch.step_done();
         if let Err(failed) = applied {
-            let error = course.roll_back(failed, &checked, &rollback, &mut *backend);
-            course.forget(run_dir);
-            course.fire("after_network_setup_fail", "setup-networks", &effective, None, None);
-            return Err(error);
+            return Err(course.roll_back(failed, &checked.plan, &rollback, &effective, &mut *backend));
         }
-        course.forget(run_dir);
         // The networks are there; that they cannot be recorded is told, and does not undo them.
         if let Err(e) = record::write(self.state_dir, &checked.plan.after, backend.outlives_boot()) {
             course.watch.warning(&format!("{e}: they cannot be removed by name later"));
         }
-        course.fire("after_network_setup", "setup-networks", &effective, None, None);
+        // After the record: without one nobody could take apart what there is.
+        course.conclude(true, &effective);
         Ok(Done { document: effective, outlives_boot: backend.outlives_boot(), way: backend.name() })
     }
 
@@ -203,92 +201,6 @@ impl Setup<'_> {
             wait_for_gateways(within, self.cancel)?;
         }
         backend.commit()
-    }
-}
-
-impl Course<'_, '_> {
-    /// Fires a point. `failure` is what a failing hook does, where not what the point says.
-    fn fire(
-        &mut self,
-        name: &str,
-        reason: &str,
-        payload: &Value,
-        failure: Option<Failure>,
-        cancel: Option<BorrowedFd<'_>>,
-    ) -> Outcome {
-        let unknown;
-        let point = match self.setup.catalogue.get(name) {
-            Some(point) => point,
-            // Not to be: the table holds every name used here, which the tests show.
-            None => {
-                unknown = Point::unknown(name);
-                &unknown
-            }
-        };
-        let event = Event {
-            reason: Some(reason),
-            timeout: self.setup.timeout,
-            failure,
-            cancel,
-            ..Event::new(point, payload.to_string())
-        };
-        self.watch.event(point, None);
-        let outcome = self.setup.engine.fire_observed(&event, self.watch);
-        self.watch.outcome(&outcome);
-        self.reports.push(outcome.report(self.setup.with_diff));
-        outcome
-    }
-
-    /// The way back: a set-up of its own, with its points (C16). No hook can stop it, and it leads to what was
-    /// there, whatever hooks make of its request.
-    fn roll_back(
-        &mut self,
-        failed: ApplyError,
-        checked: &Checked,
-        payload: &Value,
-        backend: &mut dyn Backend,
-    ) -> Error {
-        if !backend.needs_roll_back(&failed) {
-            return Error::RolledBack(failed);
-        }
-        match self.go_back(payload, || backend.roll_back(&checked.plan)) {
-            Ok(()) => Error::RolledBack(failed),
-            Err(rollback) => Error::Stuck { failed: Box::new(failed), rollback: Box::new(rollback) },
-        }
-    }
-}
-
-impl Course<'_, '_> {
-    /// A rollback with its points.
-    fn go_back(
-        &mut self,
-        payload: &Value,
-        back: impl FnOnce() -> Result<(), ApplyError>,
-    ) -> Result<(), ApplyError> {
-        self.fire("before_network_setup", "rollback", payload, Some(Failure::Advisory), None);
-        self.watch.step("roll back");
-        let rolled_back = back();
-        self.watch.step_done();
-        let point = if rolled_back.is_ok() { "after_network_setup" } else { "after_network_setup_fail" };
-        self.fire(point, "rollback", payload, None, None);
-        rolled_back
-    }
-
-    /// Rolls back what a process left half-done that was killed.
-    fn recover(&mut self, run_dir: &Path) -> Result<(), Error> {
-        let Some(pending) = Pending::read(run_dir)? else { return Ok(()) };
-        self.watch.warning("an earlier request was killed half-way: it is rolled back first");
-        let recovered = self.go_back(&pending.rollback, || restore(&pending.before));
-        self.fire("after_network_setup_fail", "setup-networks", &pending.document, None, None);
-        recovered.map_err(Error::Recover)?;
-        Pending::forget(run_dir)
-    }
-
-    /// What was being done is over; that this cannot be noted is told, because the next request would undo it.
-    fn forget(&mut self, run_dir: &Path) {
-        if let Err(e) = Pending::forget(run_dir) {
-            self.watch.warning(&format!("{e}: remove it, or the next request undoes this one"));
-        }
     }
 }
 

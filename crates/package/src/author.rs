@@ -76,65 +76,14 @@ impl PackageDir {
         Ok(Self { dir: dir.to_owned(), manifest: Manifest::parse(&path.to_string_lossy(), &text)? })
     }
 
-    /// What the hook at a point is made of: the file its manifest names; else the one named after the point, with any
-    /// extension, where what is built goes before its source; else `hook.rs`, which several points share.
+    /// As [`code`], in this directory.
     pub fn code(&self, point: &ManifestPoint) -> Code {
-        if let Some(source) = &point.source {
-            let inside = Path::new(source).components().all(|c| matches!(c, Component::Normal(_)));
-            if !inside || source.is_empty() {
-                return Code::Outside(source.clone());
-            }
-            let path = self.dir.join(source);
-            return match self.build_command() {
-                _ if path.is_file() => code_of(path),
-                Some(command) => Code::NotBuilt(path, command),
-                None => Code::Missing(path),
-            };
-        }
-        let is_source = |path: &&PathBuf| matches!(code_of((*path).clone()), Code::Source(_));
-        let named = self.named(&point.name);
-        let mut runs = named.iter().filter(|p| !is_source(p));
-        match (runs.next(), runs.next()) {
-            (Some(one), Some(other)) => Code::Ambiguous(one.clone(), other.clone()),
-            (Some(one), None) => Code::Runs(one.clone()),
-            (None, _) => {
-                let shared = Some(self.dir.join(SHARED)).filter(|path| path.is_file());
-                let source = named.into_iter().next().or(shared);
-                source.map_or_else(|| Code::Missing(self.dir.join(&point.name)), Code::Source)
-            }
-        }
-    }
-
-    fn build_command(&self) -> Option<&'static str> {
-        if self.dir.join("Cargo.toml").is_file() {
-            Some("make, or cargo build --release, as its README says")
-        } else if self.dir.join("go.mod").is_file() {
-            Some("make, or go build, as its README says")
-        } else {
-            self.dir.join("Makefile").is_file().then_some("make")
-        }
-    }
-
-    /// The regular files of this name, with an extension or without.
-    fn named(&self, name: &str) -> Vec<PathBuf> {
-        let fits = |file: &PathBuf| {
-            let whole = file.file_name().unwrap_or_default();
-            let parts = whole.to_string_lossy();
-            parts.split('.').next() == Some(name)
-                && file.extension().is_none_or(|e| e != "md")
-                && !is_backup(whole.as_bytes())
-                && file.is_file()
-        };
-        self.files().into_iter().filter(fits).collect()
+        code(&self.dir, point)
     }
 
     /// The entries of the directory, by name.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
-        let mut files: Vec<PathBuf> = std::fs::read_dir(&self.dir)
-            .map(|entries| entries.filter_map(|e| Some(e.ok()?.path())).collect())
-            .unwrap_or_default();
-        files.sort();
-        files
+        files(&self.dir)
     }
 
     /// Files that hooks may read or import: neither hooks, nor what is installed elsewhere, nor what is only read
@@ -157,6 +106,67 @@ impl PackageDir {
             })
             .collect()
     }
+}
+
+/// What the hook at a point is made of, in a package's directory: the file its manifest names; else the one named after
+/// the point, with any extension, where what is built goes before its source; else `hook.rs`, which several points share.
+pub fn code(dir: &Path, point: &ManifestPoint) -> Code {
+    if let Some(source) = &point.source {
+        let inside = Path::new(source).components().all(|c| matches!(c, Component::Normal(_)));
+        if !inside || source.is_empty() {
+            return Code::Outside(source.clone());
+        }
+        let path = dir.join(source);
+        return match build_command(dir) {
+            _ if path.is_file() => code_of(path),
+            Some(command) => Code::NotBuilt(path, command),
+            None => Code::Missing(path),
+        };
+    }
+    let is_source = |path: &&PathBuf| matches!(code_of((*path).clone()), Code::Source(_));
+    let named = named(dir, &point.name);
+    let mut runs = named.iter().filter(|p| !is_source(p));
+    match (runs.next(), runs.next()) {
+        (Some(one), Some(other)) => Code::Ambiguous(one.clone(), other.clone()),
+        (Some(one), None) => Code::Runs(one.clone()),
+        (None, _) => {
+            let shared = Some(dir.join(SHARED)).filter(|path| path.is_file());
+            let source = named.into_iter().next().or(shared);
+            source.map_or_else(|| Code::Missing(dir.join(&point.name)), Code::Source)
+        }
+    }
+}
+
+fn build_command(dir: &Path) -> Option<&'static str> {
+    if dir.join("Cargo.toml").is_file() {
+        Some("make, or cargo build --release, as its README says")
+    } else if dir.join("go.mod").is_file() {
+        Some("make, or go build, as its README says")
+    } else {
+        dir.join("Makefile").is_file().then_some("make")
+    }
+}
+
+/// The regular files of this name, with an extension or without.
+fn named(dir: &Path, name: &str) -> Vec<PathBuf> {
+    let fits = |file: &PathBuf| {
+        let whole = file.file_name().unwrap_or_default();
+        let parts = whole.to_string_lossy();
+        parts.split('.').next() == Some(name)
+            && file.extension().is_none_or(|e| e != "md")
+            && !is_backup(whole.as_bytes())
+            && file.is_file()
+    };
+    files(dir).into_iter().filter(fits).collect()
+}
+
+/// The entries of a directory, by name.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(dir)
+        .map(|entries| entries.filter_map(|e| Some(e.ok()?.path())).collect())
+        .unwrap_or_default();
+    files.sort();
+    files
 }
 
 /// Files of a package's directory that no hook asks for.

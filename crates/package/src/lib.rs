@@ -18,5 +18,6 @@ pub mod new;
 pub mod samples;
 pub mod shelf;
 pub mod stage;
+pub mod sudoers;
 mod tool;
 pub mod try_hook;

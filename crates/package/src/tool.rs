@@ -33,7 +33,11 @@ pub(crate) struct Said {
 
 /// Asks a program; `None` where it is not here, cannot be started, or gives no answer.
 pub(crate) fn ask(program: &str, arguments: &[&str], file: &Path) -> Option<Said> {
-    let program = find(program)?;
+    ask_at(&find(program)?, arguments, file)
+}
+
+/// As [`ask`], of the program in a place.
+pub(crate) fn ask_at(program: &Path, arguments: &[&str], file: &Path) -> Option<Said> {
     // A name that starts with a dash is no option.
     let file = std::path::absolute(file).ok()?;
     let command = Command::new(program).args(arguments.iter().copied()).arg(file).deadline(DEADLINE);
@@ -43,6 +47,11 @@ pub(crate) fn ask(program: &str, arguments: &[&str], file: &Path) -> Option<Said
 }
 
 impl Said {
+    /// Its first line.
+    pub(crate) fn first_line(&self) -> &str {
+        self.text.lines().map(str::trim).find(|l| !l.is_empty()).unwrap_or("it does not say why")
+    }
+
     /// Its last line.
     pub(crate) fn last_line(&self) -> &str {
         self.text.lines().map(str::trim).rfind(|l| !l.is_empty()).unwrap_or("it does not say why")

@@ -102,7 +102,10 @@ fn everything_has_its_place_and_mode() {
 fn a_hook_in_rust_is_a_link_or_an_error() {
     let dir = Dir::new(POINT);
     fs::rename(dir.path().join("before_vm_start.sh"), dir.path().join("hook.rs")).unwrap();
-    assert_eq!(dir.refused(), "hook.rs: is Rust: build it, and name the executable as source of the point");
+    assert_eq!(
+        dir.refused(),
+        "hook.rs: is a source: build it, and name the executable as source of the point"
+    );
     let entries = plan(&dir.package(), RustHooks::Bundled).unwrap();
     let link = What::Link { to: "../../../virt-hooks/virt-hooks-bundled".into() };
     assert!(entries.iter().any(|e| e.what == link && e.role == Role::Hook));
@@ -121,6 +124,48 @@ fn the_source_of_a_hook_is_found_or_named() {
     let dir = Dir::new(POINT);
     fs::remove_file(dir.path().join("before_vm_start.sh")).unwrap();
     assert!(dir.refused().starts_with("before_vm_start: is missing, the hook at before_vm_start"));
+}
+
+/// What `check`, `try` and `test` take for the hook is what is packed.
+#[test]
+fn the_same_file_is_the_hook_for_all_verbs() {
+    let dir = Dir::new(POINT);
+    dir.file("before_vm_start.md", "# not a hook").file("before_vm_start.sh.bak", "old");
+    let entries = dir.plan().unwrap();
+    let is_it =
+        |e: &Entry| matches!(&e.what, What::File { source, .. } if source.ends_with("before_vm_start.sh"));
+    assert!(entries.iter().any(|e| e.role == Role::Hook && is_it(e)));
+    for source in ["before_vm_start.go", "before_vm_start.c"] {
+        let dir = Dir::new(POINT);
+        fs::rename(dir.path().join("before_vm_start.sh"), dir.path().join(source)).unwrap();
+        assert!(dir.refused().starts_with(&format!("{source}: is a source: build it")), "{source}");
+        assert!(plan(&dir.package(), RustHooks::Bundled).is_err());
+        // What was built of it lies beside it.
+        dir.file("before_vm_start", "built").plan().unwrap();
+    }
+    let dir = Dir::new(&format!("{POINT}source = \"bin/hook\"\n"));
+    assert_eq!(dir.refused(), "bin/hook: is not in DIR");
+    assert!(
+        dir.file("go.mod", "").refused().starts_with("bin/hook: is not built yet: run make, or go build")
+    );
+}
+
+/// Whatever can be made into an archive can be installed.
+#[test]
+fn cases_with_names_that_cannot_be_installed_are_refused_when_it_is_made() {
+    let dir = Dir::new(POINT);
+    dir.file("tests/one/a b.xml", "<domain/>");
+    let line = dir.refused();
+    assert!(line.starts_with("tests/one/a b.xml: cannot be installed, call it otherwise: target "), "{line}");
+    let dir = Dir::new(POINT);
+    dir.file("tests/one/caf\u{e9}", "");
+    assert!(dir.refused().contains("cannot be installed"));
+    let dir = Dir::new(POINT);
+    dir.file("tests/one+two/payload@1,2=3~.xml", "<domain/>").file("cases/one/exit", "0");
+    let parcel = Parcel::of(&dir.package(), RustHooks::Refused, 1).unwrap();
+    let tar = write(&parcel, Format::Tar, &dir.out(), None).unwrap().package;
+    let (_, items) = virt_hooks_package::shelf::unpack(&tar).unwrap();
+    assert!(items.iter().any(|i| i.target.ends_with("tests/one+two/payload@1,2=3~.xml")));
 }
 
 #[test]

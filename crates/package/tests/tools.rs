@@ -10,9 +10,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use virt_hooks_package::build::layout::{PACKAGES, Package, RustHooks, plan};
-use virt_hooks_package::build::{Format, Parcel, write};
-use virt_hooks_package::shelf::RECORD;
+use virt_hooks_package::build::layout::{PACKAGES, Package, Role, RustHooks, plan};
+use virt_hooks_package::build::{Format, Item, ItemKind, Parcel, write};
+use virt_hooks_package::shelf::{RECORD, names};
+use virt_hooks_package::sudoers;
 
 /// Half a year before this was written: neither tool likes packages from the future.
 const TIME: u32 = 1_764_000_000;
@@ -47,6 +48,8 @@ fn main() -> ExitCode {
         trial("lintian_is_content", &["lintian"], lintian),
         trial("rpm_installs_and_removes_without_a_trace", &["rpm", "root", "ldd"], rpm_installs),
         trial("dpkg_installs_and_removes_without_a_trace", &["dpkg", "root", "ldd"], dpkg_installs),
+        trial("visudo_reads_rules_with_those_of_the_host", &["visudo"], visudo),
+        trial("logrotate_passes_over_what_lies_beside", &["logrotate"], logrotate),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
@@ -362,4 +365,67 @@ fn dpkg_installs() -> Result<(), Failed> {
         before.remove(place);
     }
     same(&after, &before, &root)
+}
+
+/// What lies beside a rule for moments, or until somebody looks at it, is not read a second time.
+fn logrotate() -> Result<(), Failed> {
+    let dir = tempfile::tempdir()?;
+    let rules = dir.path().join("rules.d");
+    fs::create_dir(&rules)?;
+    let rule = format!("{} {{\n  weekly\n  missingok\n}}\n", dir.path().join("mine.log").display());
+    let real = rules.join("mine");
+    fs::write(&real, &rule)?;
+    for path in
+        [names::beside_new(&real), names::beside_saved(&real), names::staged(&real), names::kept(&real)]
+    {
+        fs::write(path, &rule)?;
+    }
+    let main = dir.path().join("main.conf");
+    fs::write(&main, format!("include {}\n", rules.display()))?;
+    let said = || -> Result<String, Failed> {
+        let state = dir.path().join("state");
+        let path = "/usr/sbin:/sbin:/usr/bin:/bin";
+        let out =
+            Command::new("logrotate").env("PATH", path).arg("-d").arg("-s").arg(state).arg(&main).output()?;
+        Ok(String::from_utf8_lossy(&out.stderr).into_owned())
+    };
+    let good = said()?;
+    if !good.contains("mine.log") || good.contains("duplicate") {
+        return Err(good.into());
+    }
+    // Names with another end, or with a dot in front, are read and spoil the rule.
+    for name in ["mine.virt-hooks-new", ".mine.virt-hooks.rpmnew"] {
+        fs::write(rules.join(name), &rule)?;
+        let bad = said()?;
+        if !bad.contains("duplicate log entry") {
+            return Err(bad.into());
+        }
+        fs::remove_file(rules.join(name))?;
+    }
+    Ok(())
+}
+
+/// Good by themselves, rules may still spoil those that are there.
+fn visudo() -> Result<(), Failed> {
+    let dir = tempfile::tempdir()?;
+    let existing = dir.path().join("sudoers");
+    let look = |rules: &str, existing: Option<&Path>| {
+        let kind = ItemKind::File { content: rules.into(), mode: 0o440 };
+        let target = PathBuf::from("/etc/sudoers.d/50_of_no_package_here");
+        sudoers::look(&[Item { target, kind, role: Role::Configuration }], existing)
+            .map_err(|e| e.to_string())
+    };
+    let rules = "User_Alias HOOKS = vdsm\nHOOKS ALL=(ALL) NOPASSWD: /usr/sbin/ip\n";
+    fs::write(&existing, "User_Alias HOOKS = qemu\nroot ALL=(ALL:ALL) ALL\n")?;
+    let alone = look(rules, None);
+    let together = look(rules, Some(&existing));
+    let other = look(&rules.replace("HOOKS", "OTHER"), Some(&existing));
+    fs::write(&existing, "was broken before\n")?;
+    let broken = look(rules, Some(&existing));
+    let good = Ok(sudoers::Looked::Good);
+    let said = together.clone().err().unwrap_or_default();
+    if alone == good && other == good && broken == good && said.contains("already defined") {
+        return Ok(());
+    }
+    Err(format!("{alone:?}\n{together:?}\n{other:?}\n{broken:?}").into())
 }

@@ -204,6 +204,9 @@ fn the_units_start_serve_and_stop_the_agent() -> Result {
     assert_eq!(active("virt-hooksd.service")?, "active");
     assert_eq!(told(&bed), [START], "as root");
     assert_eq!(bed.counted(UUID), ["before_vm_start", "after_vm_start"]);
+    // Root outside has no process id where the agent is, and is root all the same.
+    let listed = bed.vm(&["list"])?.expect(0);
+    assert!(listed.stdout.contains("served"), "{listed:?}");
 
     // A crash has its point, and the agent comes back by itself; the VM never noticed.
     machine.systemctl(&["kill", "--kill-who=main", "--signal=KILL", "virt-hooksd.service"])?;

@@ -15,6 +15,9 @@ pub struct Check {
     /// Also say what keeps them from being used there
     #[arg(long, value_enum)]
     pub target: Option<CheckTarget>,
+    /// The packages are your own: also has perl compile their scripts, which runs their BEGIN blocks and modules
+    #[arg(long)]
+    pub own: bool,
     /// What runs where a package has sources only: called by the name of each hook
     #[arg(long, value_name = "FILE")]
     pub program: Option<PathBuf>,

@@ -22,6 +22,6 @@ pub struct List {
 pub enum Names {
     /// Of packages
     Packages,
-    /// Of hooks' files, masked ones too
+    /// What "enable" and "disable" take: packages, files of hooks, masked ones too, and both with their points
     Hooks,
 }

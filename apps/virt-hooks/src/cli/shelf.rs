@@ -102,6 +102,9 @@ pub struct Verify {
     /// These packages only; without: all of them, and files that belong to none
     #[arg(value_name = "PACKAGE")]
     pub packages: Vec<String>,
+    /// First undo what an install or remove that was interrupted left half done
+    #[arg(long)]
+    pub recover: bool,
     /// How it is written
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,

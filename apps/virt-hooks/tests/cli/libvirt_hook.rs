@@ -150,7 +150,7 @@ fn what_is_no_call_is_told() {
 #[test]
 fn it_is_set_up_looked_at_and_taken_away_again() {
     let set_up = |verb: &str| {
-        Case::new().file("image/etc/os-release", "").says(&format!("libvirt-hook {verb} --root image"))
+        Case::new().file("image/etc/hostname", "").says(&format!("libvirt-hook {verb} --root image"))
     };
     let image = set_up("install").run().ended(0);
     assert_eq!(

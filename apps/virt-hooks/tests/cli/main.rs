@@ -10,6 +10,7 @@ mod convert;
 mod dry_run;
 mod fire;
 mod history;
+mod interrupted;
 mod libvirt_hook;
 mod list;
 mod new;

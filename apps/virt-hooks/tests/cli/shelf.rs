@@ -9,20 +9,20 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// A root, packages beside it, and the command run on both.
-struct Image(TempDir);
+pub(crate) struct Image(TempDir);
 
 impl Image {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let image = Self(TempDir::new().unwrap());
         fs::create_dir(image.path("root")).unwrap();
         image
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn file(&self, name: &str, text: &str) -> &Self {
+    pub(crate) fn file(&self, name: &str, text: &str) -> &Self {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
@@ -30,7 +30,7 @@ impl Image {
     }
 
     /// The source of a package with one hook at `before_vm_start`, and these further lines in its manifest.
-    fn package(&self, name: &str, version: &str, lines: &str) -> &Self {
+    pub(crate) fn package(&self, name: &str, version: &str, lines: &str) -> &Self {
         let (top, tables) = lines.split_once("--\n").unwrap_or((lines, ""));
         self.file(
             &format!("{name}/hook.toml"),
@@ -42,17 +42,17 @@ impl Image {
         self.file(&format!("{name}/before_vm_start.sh"), &format!("#!/bin/sh\necho {name} {version} >&2\n"))
     }
 
-    fn run(&self, arguments: &str) -> Done {
+    pub(crate) fn run(&self, arguments: &str) -> Done {
         let arguments = arguments.replace("@", &format!("{}/", self.0.path().display()));
         Case::new().says(&format!("--root {} {arguments}", self.path("root").display())).run()
     }
 
-    fn hook(&self, name: &str) -> PathBuf {
+    pub(crate) fn hook(&self, name: &str) -> PathBuf {
         self.path(&format!("root/usr/libexec/vdsm/hooks/before_vm_start/50_{name}"))
     }
 
     /// Everything below the root, by place, with what is in it.
-    fn tree(&self) -> BTreeMap<String, String> {
+    pub(crate) fn tree(&self) -> BTreeMap<String, String> {
         fn walk(dir: &Path, top: &Path, all: &mut BTreeMap<String, String>) {
             for entry in fs::read_dir(dir).unwrap().flatten() {
                 let path = entry.path();
@@ -240,6 +240,28 @@ fn a_root_is_not_left_by_a_link() {
 }
 
 #[test]
+fn a_root_that_is_not_there_is_told_by_every_verb() {
+    for verb in [
+        "install .",
+        "remove mine",
+        "enable mine",
+        "disable mine",
+        "info mine",
+        "list",
+        "verify",
+        "order before_vm_start",
+        "properties",
+    ] {
+        let line = Case::new().says(&format!("--root nowhere {verb}")).run().refused(2);
+        assert_eq!(
+            line,
+            "--root nowhere: No such file or directory (os error 2): give the directory of an image, or make one to try things in",
+            "{verb}"
+        );
+    }
+}
+
+#[test]
 fn disabled_hooks_stay_so_through_an_upgrade() {
     let image = Image::new();
     image.package("mine", "1.0", "");
@@ -256,6 +278,27 @@ fn disabled_hooks_stay_so_through_an_upgrade() {
     image.file("root/etc/virt-hooks/hooks/before_vm_start/50_mine", "mine");
     assert!(image.run("disable mine").refused(3).contains("a hook of the administrator's"));
     assert!(image.run("disable nothing").refused(2).contains("neither an installed package nor a hook"));
+}
+
+#[test]
+fn a_dry_run_of_a_switch_changes_nothing() {
+    let image = Image::new();
+    image.package("mine", "1.0", "");
+    image.run("install @mine").ended(0);
+    fs::create_dir_all(image.path("root/etc/virt-hooks/hooks/before_vm_start")).unwrap();
+    let mask = image.path("root/etc/virt-hooks/hooks/before_vm_start/50_mine");
+    let done = image.run("disable mine --dry-run").ended(0);
+    assert_eq!(done.stdout, format!("put {}\n", mask.display()));
+    assert_eq!(done.stderr, "would disable mine: 1 change\n");
+    assert!(mask.symlink_metadata().is_err());
+    image.run("disable mine").ended(0);
+    assert_eq!(image.run("disable mine --dry-run").ended(0).stdout, "");
+    let done = image.run("enable mine --dry-run").ended(0);
+    assert_eq!(done.stdout, format!("remove {}\n", mask.display()));
+    assert!(mask.symlink_metadata().is_ok());
+    // The point's directory may be the main package's.
+    image.run("enable mine").ended(0);
+    assert!(mask.symlink_metadata().is_err() && mask.parent().unwrap().is_dir());
 }
 
 #[test]
@@ -358,6 +401,66 @@ fn two_do_not_change_packages_at_once() {
     assert!(!image.hook("mine").exists());
 }
 
+#[test]
+fn shells_complete_what_verbs_take() {
+    let image = Image::new();
+    image.package("mine", "1.0", "");
+    image.run("install @mine").ended(0);
+    image.run("disable mine").ended(0);
+    assert_eq!(image.run("list --names packages").ended(0).stdout, "mine\n");
+    let names = image.run("list --names hooks").ended(0).stdout;
+    assert_eq!(names, "50_mine\nbefore_vm_start/50_mine\nmine\n");
+    for name in names.lines() {
+        image.run(&format!("enable {name} --dry-run")).ended(0);
+    }
+}
+
+/// A limit on the size of files stands in for a disk that is full in the middle of a file.
+#[test]
+fn an_upgrade_that_finds_no_space_keeps_the_former_version() {
+    let image = Image::new();
+    let file = "--\n[[file]]\nsource = \"t\"\ntarget = \"/usr/share/virt-hooks/packages/mine/t\"\n";
+    image.package("mine", "1.0", file).file("mine/t", "small");
+    image.run("install @mine").ended(0);
+    let before = image.tree();
+    image.package("mine", "2.0", file).file("mine/t", &"large ".repeat(10_000));
+    let case = Case::new().says(&format!(
+        "--root {} install {}",
+        image.path("root").display(),
+        image.path("mine").display()
+    ));
+    let plain = case.command();
+    let mut command = Command::new("/bin/sh");
+    command
+        .args(["-c", "trap '' XFSZ; ulimit -f 20; exec \"$0\" \"$@\""])
+        .arg(plain.get_program())
+        .args(plain.get_args());
+    let line = case.run_as(command).refused(3);
+    assert!(line.starts_with("write ") && line.contains("File too large"), "{line}");
+    assert_eq!(image.tree(), before);
+    image.run("verify").ended(0);
+}
+
+/// A directory, an archive of the same name and one whose directory is called otherwise: the manifest says who it is.
+#[test]
+fn two_packages_of_one_name_are_not_both_there() {
+    let image = Image::new();
+    image.package("mine", "1.0", "maintainer = \"A <a@example.org>\"");
+    image.run("install @mine").ended(0);
+    let before = image.tree();
+    image.file(
+        "theirs/hook.toml",
+        &fs::read_to_string(image.path("mine/hook.toml")).unwrap().replace("A <a@", "B <b@"),
+    );
+    image.file("theirs/before_vm_start.sh", "#!/bin/sh\n");
+    let line = image.run("install @theirs").refused(3);
+    assert!(line.contains("mine is installed already, and not as this one"), "{line}");
+    image.run("package @theirs --format tar --out @out").ended(0);
+    let line = image.run("install @out/virt-hook-mine-1.0.tar.gz").refused(3);
+    assert!(line.contains("the one that is installed is of A <a@example.org>"), "{line}");
+    assert_eq!(image.tree(), before);
+}
+
 /// A manifest that was spoilt on the host hides nothing, and keeps nobody from mending or removing the package.
 #[test]
 fn a_spoilt_manifest_is_told_and_can_be_put_right_or_removed() {
@@ -377,102 +480,4 @@ fn a_spoilt_manifest_is_told_and_can_be_put_right_or_removed() {
         image.run("verify").ended(0);
     }
     assert_eq!(image.tree(), BTreeMap::new());
-}
-
-#[test]
-fn a_dry_run_of_enable_and_disable_changes_nothing() {
-    let image = Image::new();
-    image.package("mine", "1.0", "");
-    image.run("install @mine").ended(0);
-    let before = image.tree();
-    let done = image.run("disable mine --dry-run").ended(0);
-    assert!(done.stderr.contains("would be disabled: before_vm_start/50_mine"), "{}", done.stderr);
-    assert_eq!(image.tree(), before);
-    image.run("disable mine").ended(0);
-    let mask = image.path("root/etc/virt-hooks/hooks/before_vm_start/50_mine");
-    let done = image.run("enable mine --dry-run").ended(0);
-    assert!(done.stderr.contains("would be enabled: before_vm_start/50_mine"), "{}", done.stderr);
-    assert!(mask.symlink_metadata().is_ok());
-    image.run("enable mine").ended(0);
-    assert!(mask.symlink_metadata().is_err());
-}
-
-/// As after a kill: the journal of a change that is not done.
-#[test]
-fn what_was_cut_off_is_told_by_what_looks_and_mended_by_what_changes() {
-    let image = Image::new();
-    image.package("mine", "1.0", "").package("other", "1.0", "");
-    image.run("install @mine").ended(0);
-    let before = image.tree();
-    let half = image.hook("half");
-    let journal = image.path("root/usr/share/virt-hooks/packages/.transaction.json");
-    let cut_off = || {
-        fs::write(&half, "#!/bin/sh\n").unwrap();
-        let real = fs::canonicalize(half.parent().unwrap()).unwrap().join("50_half");
-        fs::write(
-            &journal,
-            format!("{{\"made\":[],\"places\":[[\"{}\",false]],\"done\":false}}", real.display()),
-        )
-        .unwrap();
-    };
-    cut_off();
-    for looks in ["verify", "list", "info mine", "disable mine --dry-run", "remove mine --dry-run"] {
-        let done = image.run(looks);
-        assert_eq!(done.code, i32::from(looks == "verify"), "{looks}: {}", done.stderr);
-        assert!(done.stderr.contains("was cut off here"), "{looks}: {}", done.stderr);
-        assert!(half.exists(), "{looks}");
-    }
-    for changes in ["enable mine", "install @mine"] {
-        cut_off();
-        let done = image.run(changes).ended(0);
-        assert!(done.stderr.contains("was cut off: it was undone"), "{changes}: {}", done.stderr);
-        assert_eq!(image.tree(), before, "{changes}");
-    }
-    image.run("verify").ended(0);
-}
-
-#[test]
-fn a_root_that_is_not_there_is_named() {
-    let image = Image::new();
-    image.package("mine", "1.0", "");
-    for verb in [
-        "install @mine",
-        "remove mine",
-        "verify",
-        "disable mine",
-        "info mine",
-        "list",
-        "order before_vm_start",
-    ] {
-        let verb = verb.replace("@", &format!("{}/", image.path("").display()));
-        let done = Case::new().says(&format!("--root /no/such {verb}")).run();
-        assert!(done.code >= 2, "{verb}: {}", done.stderr);
-        assert!(done.stderr.contains("/no/such"), "{verb}: {}", done.stderr);
-        assert!(done.stderr.contains("is no directory: create it"), "{verb}: {}", done.stderr);
-    }
-    assert!(!Path::new("/no").exists());
-}
-
-#[test]
-fn rules_that_sudo_would_choke_on_are_not_installed() {
-    if !["/usr/sbin/visudo", "/usr/bin/visudo"].iter().any(|v| Path::new(v).exists()) {
-        eprintln!("not run: visudo is not installed");
-        return;
-    }
-    let image = Image::new();
-    image.package(
-        "mine",
-        "1.0",
-        "--\n[[file]]\nsource = \"rules\"\ntarget = \"/etc/sudoers.d/mine\"\nmode = \"0440\"\n",
-    );
-    image.file("mine/rules", "vdsm ALL=(root NOPASSWD /x\n");
-    let done = image.run("install @mine").ended(3);
-    assert!(
-        done.stderr.contains("/etc/sudoers.d/mine would keep sudo from working at all"),
-        "{}",
-        done.stderr
-    );
-    assert_eq!(image.tree().len(), 0);
-    image.file("mine/rules", "vdsm ALL=(root) NOPASSWD: /usr/sbin/ip\n");
-    image.run("install @mine").ended(0);
 }

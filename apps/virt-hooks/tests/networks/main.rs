@@ -45,6 +45,12 @@ const TESTS: &[Test] = &[
         "what_a_killed_request_left_is_rolled_back_by_the_next",
         what_a_killed_request_left_is_rolled_back_by_the_next,
     ),
+    ("killed_at_any_step_all_is_as_it_was_before", killed_at_any_step_all_is_as_it_was_before),
+    ("a_way_back_that_failed_is_tried_again_by_the_next", a_way_back_that_failed_is_tried_again_by_the_next),
+    (
+        "c15_killed_in_a_hook_the_next_request_fires_the_point_after_it",
+        c15_killed_in_a_hook_the_next_request_fires_the_point_after_it,
+    ),
     ("connectivity_is_what_the_gateway_says", connectivity_is_what_the_gateway_says),
     ("nmstatectl_gets_the_state_and_commits", nmstatectl_gets_the_state_and_commits),
     ("nmstatectl_rolls_back_what_does_not_answer", nmstatectl_rolls_back_what_does_not_answer),
@@ -395,7 +401,7 @@ fn what_a_killed_request_left_is_rolled_back_by_the_next() -> Result {
     let (code, said) = bed.run(&networks(json!({})))?;
     assert_eq!(code, 0, "{said}");
     assert!(
-        said.contains("warning: an earlier request was killed half-way: it is rolled back first"),
+        said.contains("warning: an earlier request did not get to its end: it is rolled back first"),
         "{said}"
     );
     assert_eq!(bed.picture(), before);
@@ -412,6 +418,128 @@ fn what_a_killed_request_left_is_rolled_back_by_the_next() -> Result {
     // And that is the end of it.
     let (_, said) = bed.run(&networks(json!({})))?;
     assert!(!said.contains("warning"), "{said}");
+    Ok(())
+}
+
+/// Stands in the place of `ip` where that changes something: `body` sees its arguments, and how many such calls there
+/// were before in `$n`.
+fn meddle(bed: &Bed, body: &str) -> Result {
+    let count = bed.path("changes");
+    let count = count.display();
+    bed.program(
+        "ip",
+        &format!(
+            "case \"$1\" in -*|netns) ;; *) touch '{count}'; n=$(wc -l <'{count}'); echo >>'{count}'\n{body}\n;; esac\n\
+             exec $(PATH=${{PATH#*:}} command -v ip) \"$@\""
+        ),
+    )
+}
+
+fn killed_at_any_step_all_is_as_it_was_before() -> Result {
+    let change = networks(json!({
+        "mgmt": {"remove": true},
+        "lab": {"nic": "nic1", "ipaddr": "198.51.100.7", "prefix": 24, "mtu": 1400},
+    }));
+    for step in 0.. {
+        let bed = installed()?;
+        bed.namespace.nic("nic1");
+        let (code, said) = bed.run(&networks(json!({"mgmt": mgmt()})))?;
+        assert_eq!(code, 0, "{said}");
+        let (record, pending) = (bed.path("state/networks.json"), bed.path("run/networks.pending.json"));
+        let kept = bed.path("kept.json");
+        let before = (bed.picture(), fs::read_to_string(&record)?);
+        let keep = format!("cp '{}' '{}'", pending.display(), kept.display());
+        meddle(&bed, &format!("{keep}; [ $n -lt {step} ] || {{ kill -9 $PPID; exit 1; }}"))?;
+        let killed = ended(bed.command(&change.to_string(), &["--backend", "ip"])?.spawn()?).is_err();
+        fs::remove_file(bed.path("bin/ip"))?;
+        if !killed {
+            assert!(step > 5, "{step}");
+            assert_ne!((bed.picture(), fs::read_to_string(&record)?), before);
+            assert!(!pending.exists());
+            // As if the last thing it did had been to record what it did.
+            fs::copy(&kept, &pending)?;
+        }
+        let (code, said) = bed.run(&networks(json!({})))?;
+        assert_eq!(code, 0, "{step}: {said}");
+        assert!(said.contains("did not get to its end: it is rolled back first"), "{step}: {said}");
+        assert_eq!((bed.picture(), fs::read_to_string(&record)?), before, "{step}");
+        assert!(!pending.exists(), "{step}");
+        if !killed {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn a_way_back_that_failed_is_tried_again_by_the_next() -> Result {
+    let bed = installed()?;
+    let before = bed.picture();
+    meddle(&bed, "case \"$*\" in *' master mgmt'|'link del dev mgmt') echo no >&2; exit 1;; esac")?;
+    let (code, said) = bed.run(&networks(json!({"mgmt": mgmt()})))?;
+    assert_eq!(code, 4, "{said}");
+    assert!(said.contains("the roll-back failed too"), "{said}");
+    assert!(said.contains("the next request tries to roll back again"), "{said}");
+    assert_ne!(bed.picture(), before);
+    let fired = |bed: &Bed| -> Result<Vec<String>> {
+        Ok(bed.seen()?.iter().map(|s| format!("{} {}", s.point, s.reason)).collect())
+    };
+    let way_back = ["before_network_setup rollback", "after_network_setup_fail rollback"];
+    assert_eq!(
+        fired(&bed)?,
+        [
+            "before_network_setup setup-networks",
+            way_back[0],
+            way_back[1],
+            "after_network_setup_fail setup-networks"
+        ]
+    );
+    // In vain: it says how to have it as it is, and does nothing else.
+    let (code, said) = bed.run(&networks(json!({})))?;
+    assert_ne!(code, 0);
+    let pending = bed.path("run/networks.pending.json").display().to_string();
+    assert!(said.contains(&format!("to leave it so, remove {pending}")), "{said}");
+    assert_eq!(fired(&bed)?, way_back, "hooks know already that the request failed");
+    fs::remove_file(bed.path("bin/ip"))?;
+    let (code, said) = bed.run(&networks(json!({})))?;
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("warning: an earlier request did not get to its end"), "{said}");
+    assert_eq!(bed.picture(), before);
+    assert_eq!(
+        fired(&bed)?,
+        [
+            way_back[0],
+            "after_network_setup rollback",
+            "before_network_setup setup-networks",
+            "after_network_setup setup-networks"
+        ]
+    );
+    Ok(())
+}
+
+fn c15_killed_in_a_hook_the_next_request_fires_the_point_after_it() -> Result {
+    for (killed_at, told) in
+        [("before_network_setup", "after_network_setup_fail"), ("after_network_setup", "after_network_setup")]
+    {
+        let bed = installed()?;
+        let once = bed.path("killed");
+        let once = once.display();
+        bed.hook(killed_at, "10_kill", &format!("[ -e '{once}' ] || {{ : >'{once}'; kill -9 $PPID; }}"))?;
+        let request = networks(json!({"mgmt": mgmt()}));
+        let killed = bed.command(&request.to_string(), &["--backend", "ip"])?.spawn()?;
+        assert!(ended(killed).is_err(), "it was killed");
+        let left = bed.picture();
+        // What the killed process left of a spy may have come to its end or not.
+        let (code, said) = bed.run(&networks(json!({})))?;
+        assert_eq!(code, 0, "{said}");
+        assert!(said.contains("did not get to its end: its hooks are told first"), "{said}");
+        assert_eq!(bed.picture(), left, "nothing is rolled back");
+        let seen = bed.seen()?;
+        let end = seen.iter().rev().nth(2).ok_or("too few points")?;
+        assert_eq!((end.point.as_str(), end.reason.as_str()), (told, "setup-networks"));
+        assert_eq!(end.request["networks"]["mgmt"]["ipaddr"], "192.0.2.10");
+        let (_, said) = bed.run(&networks(json!({})))?;
+        assert!(!said.contains("warning"), "{said}");
+    }
     Ok(())
 }
 

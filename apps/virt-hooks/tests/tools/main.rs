@@ -47,10 +47,15 @@ fn main() -> ExitCode {
         trial("perl", &["/usr/bin/perl"], || works("perl", |_| {})),
         trial("rust", &["cargo"], rust),
         trial("go", &["go"], go),
+        trial("perl_syntax", &["/usr/bin/perl"], perl_syntax),
+        trial("gofmt", &["gofmt"], gofmt),
         trial("shellcheck", &["shellcheck"], shellcheck),
         trial("visudo", &["visudo"], visudo),
+        trial("sudoers", &["visudo"], rules_that_lock_everybody_out),
         trial("systemd", &["systemd-analyze"], systemd),
         trial("schema", &["xmllint", "/usr/share/libvirt/schemas/domain.rng"], schema),
+        trial("root", &["strace"], nothing_outside_of_a_root_is_written),
+        trial("kill", &["strace", "/usr/bin/sh"], killed_at_any_call),
         trial("virsh", &["virsh"], a_vm_that_libvirt_knows),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
@@ -106,9 +111,13 @@ fn go() {
 
 /// What `check` finds in a package that was changed.
 fn found_in(edit: impl Fn(&Path)) -> Vec<(String, String)> {
+    found_with(&[], edit)
+}
+
+fn found_with(options: &[&str], edit: impl Fn(&Path)) -> Vec<(String, String)> {
     let done = Case::new().says("new hook a --point before_vm_start").run().ended(0);
     edit(&done.path("a"));
-    let done = then(done, &["check", "a", "--format", "json"]);
+    let done = then(done, &[&["check", "a", "--format", "json"], options].concat());
     let found: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
     let text = |v: &serde_json::Value| v.as_str().unwrap().to_owned();
     found.as_array().unwrap().iter().map(|f| (text(&f["kind"]), text(&f["what"]))).collect()
@@ -127,6 +136,36 @@ fn with_file(dir: &Path, target: &str, mode: &str, text: &str) {
     fs::write(dir.join("extra"), text).unwrap();
 }
 
+/// Compiling Perl runs it: only for whoever says that it is theirs.
+fn perl_syntax() {
+    let marks = tempfile::tempdir().unwrap();
+    let mark = marks.path().join("ran");
+    let with = |options: &[&str], text: String| {
+        found_with(options, move |dir| {
+            fs::write(dir.join("before_vm_start.sh"), format!("#!/usr/bin/perl\nuse strict;\n{text}"))
+                .unwrap();
+        })
+    };
+    let begin = format!("BEGIN {{ open(my $f, '>', '{}') }}\nprint 1;\n", mark.display());
+    assert_eq!(with(&[], begin.clone()), []);
+    assert!(!mark.exists(), "check ran a part of the package");
+    assert_eq!(with(&["--own"], begin), []);
+    assert!(mark.exists());
+    assert_eq!(with(&[], "my $x = ;\n".into()), []);
+    only(
+        &with(&["--own"], "my $x = ;\n".into()),
+        "script-syntax",
+        "is not understood by perl: syntax error at line 3",
+    );
+}
+
+fn gofmt() {
+    let with = |text: &'static str| found_in(move |dir| fs::write(dir.join("helper.go"), text).unwrap());
+    // In a form of its own is no mistake.
+    assert_eq!(with("package main\nfunc  main( ) { }\n"), []);
+    only(&with("package main\nfunc main( {\n"), "script-syntax", "is not understood by gofmt: line 2:");
+}
+
 fn shellcheck() {
     let found = found_in(|dir| {
         let script = dir.join("before_vm_start.sh");
@@ -140,6 +179,40 @@ fn visudo() {
     let rules = |text: &'static str| found_in(move |dir| with_file(dir, "/etc/sudoers.d/50_a", "0440", text));
     assert_eq!(rules("vdsm ALL=(ALL) NOPASSWD: /usr/sbin/ip\n"), []);
     only(&rules("vdsm may do all\n"), "sudoers-syntax", "is not understood by sudo");
+}
+
+/// They are neither packaged nor installed, from a directory or an archive, and what was there stays.
+fn rules_that_lock_everybody_out() {
+    let manifest = "manifest = 1\nname = \"mine\"\nversion = \"1\"\nsummary = \"s\"\ndescription = \"d\"\nlicence = \"MIT\"\n\
+                    [[point]]\nname = \"before_vm_start\"\norder = 50\n\
+                    [[file]]\nsource = \"rules\"\ntarget = \"/etc/sudoers.d/50_mine\"\nmode = \"0440\"\n";
+    let good = "vdsm ALL=(ALL) NOPASSWD: /usr/sbin/ip\n";
+    let case = Case::new().file("mine/hook.toml", manifest).file("mine/before_vm_start.sh", "#!/bin/sh\n");
+    std::fs::create_dir(case.path("root")).unwrap();
+    let done = case.file("mine/rules", good).says("--root root install mine").run().ended(0);
+    let done = then(done, &["package", "mine", "--format", "tar", "--out", "out"]).ended(0);
+    let before = files(&done.path("root"));
+    fs::write(done.path("mine/rules"), "vdsm may do all\n").unwrap();
+    // The archive of the good one, with the bad rules in it.
+    let script = "set -e; mkdir t; cd t; tar xzf ../out/*.tar.gz; chmod 640 etc/sudoers.d/50_mine; \
+                  cp ../mine/rules etc/sudoers.d/50_mine; chmod 440 etc/sudoers.d/50_mine; tar czf ../bad.tar.gz .";
+    assert!(Command::new("sh").args(["-c", script]).current_dir(done.path("")).status().unwrap().success());
+    let mut done = done;
+    for arguments in [
+        &["--root", "root", "install", "mine"][..],
+        &["--root", "root", "install", "mine", "--dry-run"],
+        &["--root", "root", "install", "bad.tar.gz"],
+        &["package", "mine", "--format", "deb", "--out", "out"],
+    ] {
+        done = then(done, arguments).ended(3);
+        let said = &done.stderr;
+        assert!(
+            said.starts_with("virt-hooks: target /etc/sudoers.d/50_mine: sudo would do nothing"),
+            "{said}"
+        );
+        assert!(said.contains("visudo says: 50_mine:1:") && said.contains("syntax error"), "{said}");
+        assert_eq!(files(&done.path("root")), before);
+    }
 }
 
 fn systemd() {
@@ -186,4 +259,149 @@ fn a_vm_that_libvirt_knows() {
     assert!(done.stderr.contains("<name>test</name>"), "{}", done.stderr);
     let said = run("nobody").refused(3);
     assert!(said.starts_with("read the XML of VM nobody: virsh: "), "{said}");
+    let hook = |name: &str| format!("sed -i 's#<name>.*#<name>{name}</name>#' \"$_hook_domxml\"");
+    let done = Case::new()
+        .hook("before_vm_start/10_a", &hook("one"))
+        .hook("before_vm_start/20_b", &hook("two"))
+        .says("conflicts --connect test:///default --vm test")
+        .run()
+        .ended(1);
+    assert_eq!(done.stdout, "/domain/name/text(): 10_a, 20_b; what 20_b wrote is what counts\n");
+}
+
+/// A process that is really killed: at each of the calls with which it changes files.
+fn killed_at_any_call() {
+    // strace counts each of them by itself.
+    const CALLS: [&str; 10] = [
+        "rename",
+        "renameat",
+        "renameat2",
+        "link",
+        "linkat",
+        "unlink",
+        "unlinkat",
+        "mkdir",
+        "mkdirat",
+        "fsync",
+    ];
+    let manifest = |version: &str, order: &str| {
+        format!(
+            "manifest = 1\nname = \"mine\"\nversion = \"{version}\"\nsummary = \"s\"\ndescription = \"d\"\n\
+             licence = \"MIT\"\n[[point]]\nname = \"before_vm_start\"\norder = {order}\n\
+             [[file]]\nsource = \"before_vm_start.sh\"\ntarget = \"/etc/vdsm/mine.{version}\"\n"
+        )
+    };
+    let mut done = Case::new().says("points").run().ended(0);
+    let mut ends = Vec::new();
+    for (name, version, order) in [("old", "1", "50"), ("new", "2", "60")] {
+        std::fs::create_dir_all(done.path(name)).unwrap();
+        std::fs::write(done.path(name).join("hook.toml"), manifest(version, order)).unwrap();
+        std::fs::write(done.path(name).join("before_vm_start.sh"), "#!/bin/sh\n").unwrap();
+        std::fs::create_dir_all(done.path(&format!("root-{name}"))).unwrap();
+        let root = format!("root-{name}");
+        done = then(done, &["--root", &root, "install", name]).ended(0);
+        ends.push(files(&done.path(&root)));
+    }
+    let mut interrupted = 0;
+    let kills = CALLS.iter().flat_map(|call| (1..100).map(move |at| (*call, at)));
+    let mut through = "";
+    for (call, at) in kills {
+        // It came to its end without that many of this call.
+        if call == through {
+            continue;
+        }
+        let root = done.path("root");
+        let _ = std::fs::remove_dir_all(&root);
+        std::fs::create_dir(&root).unwrap();
+        done = then(done, &["--root", "root", "install", "old"]).ended(0);
+        let case = done.again().arguments(["--root", "root", "install", "new"]);
+        let plain = case.command();
+        let mut command = Command::new("strace");
+        command
+            .args(["-f", "-o", "/dev/null", "-e", &format!("trace=?{call}"), "-e"])
+            .arg(format!("inject=?{call}:signal=SIGKILL:when={at}"))
+            .arg(plain.get_program())
+            .args(plain.get_args())
+            .current_dir(plain.get_current_dir().unwrap());
+        done = case.run_as(command);
+        if done.code == 0 {
+            through = call;
+        }
+        if root.join("usr/share/virt-hooks/packages/.transaction.json").exists() {
+            interrupted += 1;
+            done = then(done, &["--root", "root", "verify"]).ended(1);
+            assert!(done.stderr.contains("was interrupted"), "{call} {at}: {}", done.stderr);
+        }
+        done = then(done, &["--root", "root", "verify", "--recover"]).ended(0);
+        let now = files(&root);
+        assert!(ends.contains(&now), "killed at {call} {at}: {:?}", now.keys());
+        assert!(call != through || now == ends[1]);
+    }
+    assert!(interrupted > 15, "{interrupted}");
+}
+
+/// All files below a directory, with what is in them.
+fn files(dir: &Path) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
+    let mut all = std::collections::BTreeMap::new();
+    let mut left = vec![dir.to_owned()];
+    while let Some(next) = left.pop() {
+        for entry in fs::read_dir(next).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                left.push(path);
+            } else if !path.ends_with(".lock") {
+                all.insert(path.strip_prefix(dir).unwrap().to_owned(), fs::read(&path).unwrap());
+            }
+        }
+    }
+    all
+}
+
+/// With `--root` no verb of administrators changes anything elsewhere.
+fn nothing_outside_of_a_root_is_written() {
+    let manifest = "manifest = 1\nname = \"mine\"\nversion = \"1\"\nsummary = \"s\"\ndescription = \"d\"\nlicence = \"MIT\"\n\
+                    [[point]]\nname = \"before_vm_start\"\norder = 50\n";
+    let case = Case::new().file("mine/hook.toml", manifest).file("mine/before_vm_start.sh", "#!/bin/sh\n");
+    std::fs::create_dir(case.path("root")).unwrap();
+    let mut done = case.says("points").run().ended(0);
+    let root = fs::canonicalize(done.path("root")).unwrap();
+    for (verb, writes) in [
+        ("install mine", true),
+        ("list", false),
+        ("info mine", false),
+        ("order before_vm_start", false),
+        ("properties", false),
+        ("verify", false),
+        ("doctor", false),
+        ("disable mine", true),
+        ("enable mine", true),
+        ("remove mine", true),
+    ] {
+        let log = done.path("log");
+        let case = done.again().says("--root root").says(verb);
+        let plain = case.command();
+        let mut command = Command::new("strace");
+        command.args(["-f", "-s", "4096", "-o"]).arg(&log);
+        command.args(["-e", "trace=?open,?openat,?creat,?mkdir,?mkdirat,?rename,?renameat,?renameat2,?link,?linkat,?symlink,?symlinkat,?unlink,?unlinkat,?rmdir,?truncate,?chmod,?fchmodat"]);
+        // The set-up of this host, and not that of the other tests.
+        command.arg(plain.get_program()).args(plain.get_args()).current_dir(plain.get_current_dir().unwrap());
+        done = case.run_as(command);
+        let text = fs::read_to_string(&log).unwrap();
+        let mut written = 0;
+        for line in text.lines().filter(|l| !l.contains("ENOENT") && l.contains('"')) {
+            let reads =
+                line.contains(" open") && !["O_WRONLY", "O_RDWR", "O_CREAT"].iter().any(|f| line.contains(f));
+            // The last path is what is made; a link's may be anywhere.
+            let path = line.rsplit('"').nth(1).unwrap_or_default();
+            if reads || path == "/dev/null" {
+                continue;
+            }
+            written += 1;
+            let place = std::path::absolute(done.path(path)).unwrap();
+            let place = fs::canonicalize(place.parent().unwrap()).unwrap_or(place);
+            assert!(place.starts_with(&root), "{verb}: {line}");
+        }
+        assert!(done.code == 0 || verb == "doctor", "{verb}: {}", done.stderr);
+        assert!(!writes || written > 0, "{verb}: nothing seen in {text}");
+    }
 }

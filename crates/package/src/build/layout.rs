@@ -11,6 +11,7 @@ use super::error::BuildError;
 use super::source::SourceDir;
 use super::target;
 pub use super::target::{HOOKS, check as check_target};
+use crate::author::{Code, code};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -133,7 +134,6 @@ pub fn plan(package: &Package, rust: RustHooks) -> Result<Vec<Entry>, BuildError
     let source = SourceDir::open(&package.dir)?;
     let home = Path::new(PACKAGES).join(&manifest.name);
     let mut plan = Plan(BTreeMap::new());
-    let names = source.names()?;
     for point in &manifest.point {
         let target = hook_place(point);
         if !is_point_name(&point.name) {
@@ -146,7 +146,7 @@ pub fn plan(package: &Package, rust: RustHooks) -> Result<Vec<Entry>, BuildError
                 what,
             });
         }
-        let (from, what) = hook(&source, &names, point, rust)?;
+        let (from, what) = hook(&source, &package.dir, point, rust)?;
         plan.add(Entry { target, what, role: Role::Hook }, &from)?;
     }
     for file in &manifest.file {
@@ -176,6 +176,11 @@ pub fn plan(package: &Package, rust: RustHooks) -> Result<Vec<Entry>, BuildError
                 plan.directory(&target);
             } else {
                 let mode = if found.executable { 0o755 } else { 0o644 };
+                // By the rule that installing it goes by: what is made can be installed.
+                target::check(&target.to_string_lossy(), mode, &home).map_err(|e| BuildError::Source {
+                    file: found.relative.clone(),
+                    what: format!("cannot be installed, call it otherwise: {e}"),
+                })?;
                 plan.add(
                     Entry { target, what: What::File { source: found.path, mode }, role: Role::Case },
                     &from,
@@ -186,50 +191,53 @@ pub fn plan(package: &Package, rust: RustHooks) -> Result<Vec<Entry>, BuildError
     plan.with_directories()
 }
 
-/// The file of a hook, and what is put on a host for it.
+/// The file of a hook, and what is put on a host for it; which file that is, [`code`] says.
 fn hook(
     source: &SourceDir,
-    names: &[String],
+    dir: &Path,
     point: &ManifestPoint,
     rust: RustHooks,
 ) -> Result<(String, What), BuildError> {
-    let wrong = |file: &str, what: String| BuildError::Source { file: PathBuf::from(file), what };
-    let is_rust = |name: &str| Path::new(name).extension().is_some_and(|e| e == "rs");
-    let stem = |name: &str| name.split('.').next() == Some(&*point.name);
-    let name = match &point.source {
-        Some(name) => name.clone(),
-        None => {
-            let fits: Vec<&String> = names.iter().filter(|n| stem(n) && !n.ends_with('~')).collect();
-            // A compiled hook may lie beside its source.
-            let programs: Vec<&String> = fits.iter().filter(|n| !is_rust(n)).copied().collect();
-            match (programs.as_slice(), fits.as_slice()) {
-                ([one], _) | ([], [one]) => (*one).clone(),
-                ([], _) if names.iter().any(|n| n == "hook.rs") => "hook.rs".to_owned(),
-                ([], _) => {
-                    let what = format!(
-                        "is missing, the hook at {}: put the file there, or name another as source",
-                        point.name
-                    );
-                    return Err(wrong(&point.name, what));
-                }
-                ([one, other, ..], _) => {
-                    let what =
-                        format!("and {other} could both be the hook at {}: name one as source", point.name);
-                    return Err(wrong(one, what));
-                }
+    let name = |path: &Path| path.strip_prefix(dir).unwrap_or(path).to_string_lossy().into_owned();
+    let wrong = |path: &Path, what: String| BuildError::Source { file: PathBuf::from(name(path)), what };
+    match code(dir, point) {
+        Code::Runs(path) => {
+            let name = name(&path);
+            let source = source.file(&name)?;
+            Ok((name, What::File { source, mode: 0o755 }))
+        }
+        Code::Source(path) => {
+            let name = name(&path);
+            source.file(&name)?;
+            let is_rust = path.extension().is_some_and(|e| e == "rs");
+            match rust {
+                RustHooks::Bundled if is_rust => Ok((name, What::Link { to: PathBuf::from(BUNDLED) })),
+                _ => Err(wrong(
+                    &path,
+                    "is a source: build it, and name the executable as source of the point".into(),
+                )),
             }
         }
-    };
-    let file = source.file(&name)?;
-    if is_rust(&name) {
-        return match rust {
-            RustHooks::Bundled => Ok((name, What::Link { to: PathBuf::from(BUNDLED) })),
-            RustHooks::Refused => {
-                Err(wrong(&name, "is Rust: build it, and name the executable as source of the point".into()))
-            }
-        };
+        Code::NotBuilt(path, how) => Err(wrong(&path, format!("is not built yet: run {how}"))),
+        // It says what a name has to be.
+        Code::Outside(name) => source.file(&name).map(|source| (name, What::File { source, mode: 0o755 })),
+        Code::Missing(path) if point.source.is_some() => {
+            let name = name(&path);
+            source.file(&name).map(|source| (name, What::File { source, mode: 0o755 }))
+        }
+        Code::Missing(path) => {
+            let what = format!(
+                "is missing, the hook at {}: put the file there, or name another as source",
+                point.name
+            );
+            Err(wrong(&path, what))
+        }
+        Code::Ambiguous(one, other) => {
+            let what =
+                format!("and {} could both be the hook at {}: name one as source", name(&other), point.name);
+            Err(wrong(&one, what))
+        }
     }
-    Ok((name, What::File { source: file, mode: 0o755 }))
 }
 
 /// Entries by place, each with where it comes from.

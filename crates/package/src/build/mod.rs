@@ -27,6 +27,6 @@ pub use archive::gzip;
 pub use error::BuildError;
 pub use identity::package_name;
 pub use parcel::{Dependencies, Item, ItemKind, Parcel, source_time};
-pub use scripts::{Scripts, rpm as scripts};
+pub use scripts::{Scripts, rpm as scripts, units};
 pub use text::PROJECT;
 pub use write::{Format, Written, write};

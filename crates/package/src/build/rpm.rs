@@ -125,7 +125,7 @@ fn describe(header: &mut Header, parcel: &Parcel, machine: &str) {
     if let Some(url) = &parcel.url {
         header.text(1020, url);
     }
-    let Scripts { after_install, before_remove, after_remove, .. } = scripts::rpm(&parcel.items);
+    let Scripts { after_install, before_remove, after_remove } = scripts::rpm(&parcel.items);
     for (script, text, program) in
         [(1024, after_install, 1086), (1025, before_remove, 1087), (1026, after_remove, 1088)]
     {

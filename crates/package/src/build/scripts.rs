@@ -16,8 +16,6 @@ pub struct Scripts {
     pub before_remove: String,
     /// After they went.
     pub after_remove: String,
-    /// The units of systemd that these start and stop.
-    pub units: Vec<String>,
 }
 
 /// The files that matter, by what is to be done for them.
@@ -74,11 +72,15 @@ impl<'a> Needs<'a> {
 
 const RELOAD_UDEV: &str = "if [ -d /run/udev ]; then udevadm control --reload || :; fi\n";
 
+/// The units among these files that run by themselves.
+pub fn units(items: &[Item]) -> Vec<String> {
+    Needs::of(items).units.into_iter().map(str::to_owned).collect()
+}
+
 /// For rpm: presets decide which units are started.
 pub fn rpm(items: &[Item]) -> Scripts {
     let needs = Needs::of(items);
-    let mut scripts =
-        Scripts { units: needs.units.iter().map(|u| (*u).to_owned()).collect(), ..Scripts::default() };
+    let mut scripts = Scripts::default();
     needs.users_and_files(&mut scripts.after_install);
     let udev = if needs.udev { RELOAD_UDEV } else { "" };
     let reload = "if [ -d /run/systemd/system ]; then systemctl daemon-reload || :; fi\n";
@@ -113,8 +115,7 @@ pub fn rpm(items: &[Item]) -> Scripts {
 /// For dpkg: its helpers start units as Debian's policy wants it.
 pub(super) fn deb(items: &[Item]) -> Scripts {
     let needs = Needs::of(items);
-    let mut scripts =
-        Scripts { units: needs.units.iter().map(|u| (*u).to_owned()).collect(), ..Scripts::default() };
+    let mut scripts = Scripts::default();
     let mut install = String::new();
     needs.users_and_files(&mut install);
     if needs.udev {

@@ -59,14 +59,6 @@ impl SourceDir {
         self.0.join(name).symlink_metadata().is_ok()
     }
 
-    /// Names of the entries of the directory itself, sorted.
-    pub(super) fn names(&self) -> Result<Vec<String>, BuildError> {
-        Ok(list(&self.0)?
-            .into_iter()
-            .filter_map(|p| p.file_name().and_then(|n| n.to_str()).map(str::to_owned))
-            .collect())
-    }
-
     /// Everything below the directory `name`, directories before what is in them, sorted; links are refused.
     pub(super) fn tree(&self, name: &str) -> Result<Vec<Found>, BuildError> {
         let mut found = Vec::new();

@@ -2,6 +2,7 @@
 //! Where a package may put files beside its hooks.
 
 use super::error::BuildError;
+use crate::sudoers;
 use std::path::{Component, Path, PathBuf};
 
 /// Where programs, helpers and drop-ins of packages belong. Everything else belongs to somebody else.
@@ -32,8 +33,6 @@ const RESERVED: &[&str] = &["/usr/libexec/virt-hooks", "/usr/share/virt-hooks"];
 pub const HOOKS: &str = "/usr/libexec/vdsm/hooks";
 /// Far below what the kernel and the formats take.
 const LONGEST: usize = 1000;
-/// Where sudo reads rules.
-const SUDOERS: &str = "/etc/sudoers.d";
 
 /// A place for a file with this mode, both checked; `home` is the package's own directory.
 ///
@@ -77,10 +76,10 @@ pub fn check(target: &str, mode: u32, home: &Path) -> Result<(PathBuf, u32), Bui
             "mode {mode:04o}: an executable here is a hook; declare it as a [[point]], or give it mode 0644"
         )));
     }
-    if path.starts_with(SUDOERS) {
+    if path.starts_with(sudoers::DIRECTORY) {
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        if name.contains('.') || name.ends_with('~') {
-            return Err(wrong("sudo passes over files with a dot in their names: choose another".into()));
+        if let Some(what) = sudoers::passed_over(name) {
+            return Err(wrong(what.into()));
         }
         if mode & 0o111 != 0 {
             return Err(wrong(format!("mode {mode:04o}: sudo rules have mode 0440")));

@@ -4,14 +4,14 @@
 use super::edit;
 use crate::author::PackageDir;
 use crate::doctor::{Finding, Kind, Severity, quote};
-use crate::shelf::mistake;
-use crate::tool::ask;
+use crate::sudoers;
+use crate::tool::{ask, find};
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::{Component, Path, PathBuf};
 use virt_hooks_contract::ManifestFile;
 use virt_hooks_engine::MANIFEST;
 
-const SUDOERS: &str = "/etc/sudoers.d";
 const UNITS: &[&str] = &["/usr/lib/systemd/system", "/lib/systemd/system", "/etc/systemd/system"];
 /// Kinds of units that can be looked into by themselves.
 const UNIT_KINDS: &[&str] = &["service", "timer", "socket", "path", "mount", "target"];
@@ -116,14 +116,14 @@ fn mode(manifest: &Path, file: &ManifestFile, out: &mut Vec<Finding>) {
 }
 
 fn sudoers(source: &Path, file: &ManifestFile, out: &mut Vec<Finding>) {
-    if !is_below(&file.target, &[SUDOERS]) {
+    if !is_below(&file.target, &[sudoers::DIRECTORY]) {
         return;
     }
     let mut add = |what: String, why: &str, mend: String| {
         out.push(Finding::new(Severity::Broken, Kind::SudoersSyntax, source).what(what).why(why).mend(mend));
     };
     let name = Path::new(&file.target).file_name().unwrap_or_default().to_string_lossy().into_owned();
-    if name.contains('.') || name.ends_with('~') {
+    if sudoers::passed_over(&name).is_some() {
         add(
             format!("is installed as {name}, which sudo passes over"),
             "in /etc/sudoers.d names with a dot, or a tilde at the end, are not read",
@@ -138,11 +138,13 @@ fn sudoers(source: &Path, file: &ManifestFile, out: &mut Vec<Finding>) {
             "sed -i 's/^mode = .*/mode = \"0440\"/' hook.toml # of this file".to_owned(),
         );
     }
-    if let Some(said) = ask("visudo", &["-c", "-f"], source)
-        && let Some(mistake) = mistake(&said)
-    {
+    let said = match (find("visudo"), fs::read(source)) {
+        (Some(visudo), Ok(rules)) => sudoers::refusal(&rules, &name, None, &visudo),
+        _ => Ok(None),
+    };
+    if let Ok(Some(said)) = said {
         add(
-            format!("is not understood by sudo: {mistake}"),
+            format!("is not understood by sudo: {said}"),
             "with a mistake in one file of its rules sudo does not work at all",
             format!("visudo -c -f {}", quote::path(source)),
         );

@@ -2,7 +2,8 @@
 //! Looks at a hook package as its author has it, and says what keeps it from working: what the doctor knows of a file,
 //! the manifest, what people are told, the scripts, the files that go elsewhere, and where the package can be used.
 //!
-//! Nothing of the package is run, but for its cases where a target asks whether its hooks may run several times.
+//! Nothing of the package is run, but for its cases where a target asks whether its hooks may run several times, and
+//! what perl runs of a script while it compiles it, where whoever asks says that the package is their own.
 
 mod documents;
 mod extra_files;
@@ -29,6 +30,9 @@ pub struct Options<'a> {
     pub program: Option<&'a Path>,
     /// Where the package is to be used.
     pub target: Option<Target>,
+    /// Whether the package is the author's own: then perl may compile its scripts, which runs what is in their `BEGIN`
+    /// blocks and in the modules that they use.
+    pub own: bool,
 }
 
 /// What is wrong, or odd, with the package in `dir`; the worst comes first.
@@ -78,7 +82,7 @@ fn look_at(package: &PackageDir, host: &Host, options: Options<'_>, out: &mut Ve
     helpers(package, &hooks, out);
     commands(&package.manifest, &manifest_path, out);
     documents::check(package, out);
-    scripts::check(package, &hooks, out);
+    scripts::check(package, &hooks, options.own, out);
     extra_files::check(package, out);
     cases_of(package, host, out);
     if let Some(target) = options.target {

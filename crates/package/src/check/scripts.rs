@@ -4,7 +4,7 @@
 use super::edit;
 use crate::author::PackageDir;
 use crate::doctor::{Finding, Kind, Severity};
-use crate::tool::{ask, find};
+use crate::tool::{Said, ask, find};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -26,10 +26,16 @@ pub(super) enum Script {
     Shell(&'static str),
     /// With the interpreter its first line names.
     Python(String),
+    Perl,
     Other,
 }
 
-pub(super) fn check(package: &PackageDir, hooks: &[(Point, PathBuf, Vec<PathBuf>)], out: &mut Vec<Finding>) {
+pub(super) fn check(
+    package: &PackageDir,
+    hooks: &[(Point, PathBuf, Vec<PathBuf>)],
+    own: bool,
+    out: &mut Vec<Finding>,
+) {
     let elsewhere = package.manifest.file.iter().map(|f| package.dir.join(&f.source));
     let mut files: Vec<PathBuf> = hooks.iter().map(|(_, path, _)| path.clone()).collect();
     files.extend(package.helpers());
@@ -51,16 +57,34 @@ pub(super) fn check(package: &PackageDir, hooks: &[(Point, PathBuf, Vec<PathBuf>
                     find(&interpreter).map_or("python3".into(), |p| p.to_string_lossy().into_owned());
                 out.extend(syntax(path, &interpreter, &["-I", "-B", "-c", COMPILE]));
             }
-            Script::Other => {}
+            // Not a reader as the others are: `BEGIN` blocks and modules run. No list of what may stand in a script
+            // keeps that out, and people check packages of others before they install them.
+            Script::Perl if own => {
+                let said = ask("perl", &["-c"], path);
+                out.extend(syntax_of(path, "perl", said, Said::first_line));
+            }
+            Script::Perl | Script::Other => {}
         }
+    }
+    // Sources, which are built elsewhere: parsed, and neither built nor loaded.
+    for path in package.files().iter().filter(|p| p.extension().is_some_and(|e| e == "go")) {
+        out.extend(syntax_of(path, "gofmt", ask("gofmt", &["-e", "-l"], path), Said::first_line));
     }
 }
 
 fn syntax(path: &Path, interpreter: &str, arguments: &[&str]) -> Option<Finding> {
-    let said = ask(interpreter, arguments, path)?;
     let name = interpreter.rsplit('/').next().unwrap_or(interpreter);
+    syntax_of(path, name, ask(interpreter, arguments, path), Said::last_line)
+}
+
+/// `line`: which of its lines says what is wrong.
+fn syntax_of(path: &Path, name: &str, said: Option<Said>, line: fn(&Said) -> &str) -> Option<Finding> {
+    let said = said?;
     let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let line = said.last_line().replace(&format!("{}: ", whole.display()), "");
+    let line = line(&said).replace(&format!("{}: ", whole.display()), "");
+    let line = line
+        .replace(&format!("{}:", whole.display()), "line ")
+        .replace(&format!(" at {}", whole.display()), " at");
     (!said.good).then(|| {
         Finding::new(Severity::Broken, Kind::ScriptSyntax, path)
             .what(format!("is not understood by {name}: {line}"))
@@ -121,6 +145,7 @@ pub(super) fn language(path: &Path) -> Script {
         "sh" | "dash" => Script::Shell(if name == "dash" { "dash" } else { "sh" }),
         "bash" => Script::Shell("bash"),
         "ksh" => Script::Shell("ksh"),
+        "perl" => Script::Perl,
         _ if name.starts_with("python") => Script::Python(interpreter.to_owned()),
         _ => Script::Other,
     }

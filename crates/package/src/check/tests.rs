@@ -106,7 +106,7 @@ impl Bed {
             (name == "VIRT_HOOKS_PYTHON_DIR").then(|| python.clone().into_os_string())
         })
         .unwrap();
-        let options = Options { program: None, target: self.target };
+        let options = Options { target: self.target, ..Options::default() };
         check(&self.dir.path().join("p"), &host, options)
     }
 

@@ -16,6 +16,11 @@ use virt_hooks_engine::{HostError, SettingsError};
 /// Why a host could not even be looked at, as a finding: what keeps every hook from running.
 pub fn explain(error: &HostError) -> Finding {
     let (kind, path, mend) = match error {
+        HostError::Root { path, .. } => (
+            Kind::NoHooksDirectory,
+            path.clone(),
+            format!("ls -ld {} # it has to be the directory of an image", quote::path(path)),
+        ),
         HostError::Read { path, .. } => (
             Kind::ConfigUnusable,
             path.clone(),

@@ -4,7 +4,7 @@
 use super::finding::{Finding, Kind, Severity};
 use super::quote;
 use super::survey::Survey;
-use crate::shelf::transaction::JOURNAL;
+use crate::shelf::transaction::{JOURNAL, interrupted};
 use virt_hooks_contract::Manifest;
 use virt_hooks_engine::{MANIFEST, Packages, find_cycle};
 
@@ -68,14 +68,12 @@ pub(super) fn check(survey: &Survey<'_>, out: &mut Vec<Finding>) {
             );
         }
     }
-    if dir.join(JOURNAL).exists() {
+    if interrupted(&dir).unwrap_or(false) {
         out.push(
             Finding::new(Severity::Broken, Kind::InterruptedInstall, &dir.join(JOURNAL))
                 .what("is left of an installation or a removal that was cut off")
                 .why("some files of the package may be new and others old")
-                .mend(
-                    "virt-hooks install, or remove, the package again: the next one undoes what was cut off",
-                ),
+                .mend("virt-hooks verify --recover"),
         );
     }
 }

@@ -29,6 +29,14 @@ pub enum ShelfError {
         /// Why it is none, and what to do.
         what: String,
     },
+    /// What was named as a root is none.
+    #[error("--root {}: {source}: give the directory of an image, or make one to try things in", path.display())]
+    Root {
+        /// What was named.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// A place leads out of the root by a link.
     #[error("{} leads out of {} by a link: nothing was changed", path.display(), root.display())]
     Escapes {
@@ -77,13 +85,13 @@ pub enum ShelfError {
         /// What it is, and what to do.
         what: String,
     },
-    /// sudo does not understand a package's rules.
-    #[error("{} would keep sudo from working at all, nothing was changed: {said}", target.display())]
-    BadRules {
-        /// Where the rules were to go.
-        target: PathBuf,
-        /// What visudo said.
-        said: String,
+    /// Nothing was changed in the end, but units were stopped before that and do not run again.
+    #[error("{source}; and units that were stopped for it do not run again: systemctl enable --now {units}")]
+    UnitsDown {
+        /// Which, with a space between them.
+        units: String,
+        /// Why nothing was changed.
+        source: Box<ShelfError>,
     },
     /// Another process is changing packages.
     #[error("another virt-hooks is changing the packages below {}: wait for its end and try again", .0.display())]

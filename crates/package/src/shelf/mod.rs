@@ -7,25 +7,26 @@
 //! next that comes.
 
 mod archive;
+mod carry_out;
 mod error;
 mod install;
+#[cfg(test)]
+mod interrupted_tests;
 mod mask;
-mod names;
+pub mod names;
 mod properties;
 mod record;
 mod root;
-mod rules;
 mod sequence;
 pub mod transaction;
 mod verify;
 
 pub use archive::unpack;
+pub use carry_out::{SetUp, Task};
 pub use error::ShelfError;
-pub use install::{Installed, Plan, installed, plan_install, plan_remove};
-pub use mask::{Mask, mask, unmask};
+pub use install::{Installed, Leaving, Plan, installed, plan_install, plan_remove};
+pub use mask::{Mask, Switch};
 pub use properties::{EngineConfig, EngineKey};
 pub use record::{Kept, RECORD, Record};
 pub use root::Root;
-pub(crate) use rules::mistake;
-pub use rules::refuse_bad_rules;
 pub use verify::{Difference, verify};

@@ -5,54 +5,43 @@
 //! Many of these directories are read by programs that take every file in them, so each name is one that all of them
 //! pass over:
 //!
-//! * `/etc/logrotate.d`: everything but the endings of its taboo list; `.rpmnew` and `.rpmsave` are in all versions of
-//!   it. They do not count for names that begin with a dot (3.21)
+//! * `/etc/logrotate.d`: everything but the endings of its taboo list, which has `.rpmnew` and `.rpmsave` in all
+//!   versions; with a dot in front it reads even those, as its patterns do not match one
 //! * `/etc/sudoers.d`: names without a dot that do not end in a tilde
-//! * udev, modprobe.d, modules-load.d, sysctl.d, sysusers.d, tmpfiles.d, units and their drop-ins, points.d, vdsm's
-//!   configuration: `.rules`, `.conf`, `.toml` and the kinds of units only
-//! * the hook points: neither we, nor VDSM, take names that begin with a dot; VDSM takes all others that it may execute
+//! * udev, modprobe.d, modules-load.d, sysctl.d, sysusers.d, tmpfiles.d, units and their drop-ins, points.d:
+//!   `.rules`, `.conf`, `.toml` and the kinds of units only
+//! * the hook points: we take no name that ends so, and VDSM takes every executable file whose name does not begin
+//!   with a dot; so a dot is in front there, and nowhere else
 
 use crate::build::layout::HOOKS;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// The end of a new file's name, where the one of that name was changed on the host and stays.
-const NEW: &str = ".virt-hooks.rpmnew";
-/// The end of the name that a file changed on the host gets when its package no longer has it.
-const SAVED: &str = ".virt-hooks.rpmsave";
-
-/// The same for a moment, while packages are changed.
-const STAGED: &str = ".virt-hooks-staged.rpmnew";
-const FORMER: &str = ".virt-hooks-former.rpmsave";
-
 /// Where the package's file goes that must not replace the administrator's.
-pub(super) fn beside_new(target: &Path) -> PathBuf {
-    with_end(target, "", NEW)
+pub fn beside_new(target: &Path) -> PathBuf {
+    with_end(target, ".virt-hooks.rpmnew")
 }
 
 /// Where an administrator's file goes whose package goes.
-pub(super) fn beside_saved(target: &Path) -> PathBuf {
-    with_end(target, "", SAVED)
+pub fn beside_saved(target: &Path) -> PathBuf {
+    with_end(target, ".virt-hooks.rpmsave")
 }
 
 /// Where a file is written before it gets its name.
-pub(super) fn staged(place: &Path) -> PathBuf {
-    with_end(place, front(place), STAGED)
+pub fn staged(place: &Path) -> PathBuf {
+    with_end(place, ".virt-hooks-next.rpmnew")
 }
 
 /// The second name of a former file, as long as it may have to come back.
-pub(super) fn kept(place: &Path) -> PathBuf {
-    with_end(place, front(place), FORMER)
+pub fn kept(place: &Path) -> PathBuf {
+    with_end(place, ".virt-hooks-former.rpmsave")
 }
 
-/// A file in the directory of a hook point runs unless its name says otherwise.
-fn front(place: &Path) -> &'static str {
-    let hooks = place.parent().and_then(Path::parent);
-    let is_hook = hooks.is_some_and(|dir| dir.ends_with(HOOKS.trim_start_matches('/')));
-    if is_hook { "." } else { "" }
-}
-
-fn with_end(place: &Path, front: &str, end: &str) -> PathBuf {
-    let mut name = std::ffi::OsString::from(front);
+fn with_end(place: &Path, end: &str) -> PathBuf {
+    // Whatever root the place is below.
+    let hooks = Path::new(HOOKS.trim_start_matches('/'));
+    let is_hook = place.ancestors().skip(1).any(|dir| dir.ends_with(hooks));
+    let mut name = OsString::from(if is_hook { "." } else { "" });
     name.push(place.file_name().unwrap_or_default());
     name.push(end);
     place.with_file_name(name)
@@ -61,8 +50,6 @@ fn with_end(place: &Path, front: &str, end: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
-    use std::process::Command;
 
     fn all(place: &Path) -> [PathBuf; 4] {
         [beside_new(place), beside_saved(place), staged(place), kept(place)]
@@ -93,53 +80,17 @@ mod tests {
         for name in ["mine", "50_mine", "mine.conf", "90-mine.rules", "mine.service"] {
             for path in all(&Path::new("/etc/x").join(name)) {
                 let file = path.file_name().unwrap().to_str().unwrap();
-                assert!(path.starts_with("/etc/x"), "{file}");
+                assert!(path.starts_with("/etc/x") && !file.starts_with('.'), "{file}");
                 assert!(TABOO.iter().any(|end| file.ends_with(end)), "logrotate reads {file}");
                 assert!(file.contains('.') || file.ends_with('~'), "sudo reads {file}");
                 assert!(!read_by_end.iter().any(|end| file.ends_with(end)), "{file} is read");
                 assert!(virt_hooks_engine::is_backup(file.as_bytes()), "{file} runs as a hook");
             }
         }
-        for path in [Path::new(HOOKS).join("p/50_a"), Path::new("/image").join(&HOOKS[1..]).join("p/50_a")] {
-            for path in [staged(&path), kept(&path)] {
-                assert!(path.file_name().unwrap().to_str().unwrap().starts_with(".50_a"));
-            }
+        // By VDSM neither.
+        for path in all(&Path::new("/image").join(HOOKS.trim_start_matches('/')).join("before_vm_start/50_a"))
+        {
+            assert!(path.file_name().unwrap().to_str().unwrap().starts_with(".50_a."), "{}", path.display());
         }
-    }
-
-    #[test]
-    fn logrotate_itself_passes_over_them() {
-        let dir = tempfile::tempdir().unwrap();
-        let rules = dir.path().join("rules.d");
-        fs::create_dir(&rules).unwrap();
-        let log = dir.path().join("mine.log");
-        fs::write(&log, "a line\n").unwrap();
-        let rule = format!("{} {{\n  weekly\n  missingok\n}}\n", log.display());
-        let real = rules.join("mine");
-        fs::write(&real, &rule).unwrap();
-        for path in all(&real) {
-            fs::write(path, &rule).unwrap();
-        }
-        let main = dir.path().join("main.conf");
-        fs::write(&main, format!("include {}\n", rules.display())).unwrap();
-        let run = || {
-            Command::new(crate::tool::find("logrotate")?)
-                .args(["-d", "-s"])
-                .arg(dir.path().join("state"))
-                .arg(&main)
-                .output()
-                .ok()
-                .map(|out| String::from_utf8_lossy(&out.stderr).into_owned())
-        };
-        let Some(said) = run() else {
-            eprintln!("not run: logrotate is not installed");
-            return;
-        };
-        let read = |said: &str| said.matches("rotating pattern").count();
-        assert_eq!(read(&said), 1, "{said}");
-        // And it would complain: a name without such an end is read.
-        fs::write(rules.join("mine.virt-hooks-new"), rule.replace("mine.log", "other.log")).unwrap();
-        let said = run().unwrap_or_default();
-        assert_eq!(read(&said), 2, "{said}");
     }
 }

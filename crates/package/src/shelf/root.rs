@@ -21,10 +21,10 @@ impl Root {
     /// # Errors
     /// It is no directory.
     pub fn at(dir: &Path) -> Result<Self, ShelfError> {
-        let real = fs::canonicalize(dir).map_err(ShelfError::file("use as a root", dir))?;
+        let wrong = |source| ShelfError::Root { path: dir.to_owned(), source };
+        let real = fs::canonicalize(dir).map_err(wrong)?;
         if !real.is_dir() {
-            let source = io::Error::from(io::ErrorKind::NotADirectory);
-            return Err(ShelfError::file("use as a root", dir)(source));
+            return Err(wrong(io::ErrorKind::NotADirectory.into()));
         }
         Ok(Self(real))
     }
@@ -52,16 +52,25 @@ impl Root {
             _ => None,
         });
         place.extend(names);
+        self.check(&place)?;
+        Ok(place)
+    }
+
+    /// Sees that a place lies below the root, wherever links lead.
+    ///
+    /// # Errors
+    /// A directory above it is a link that leads out of the root, or cannot be looked at.
+    pub(super) fn check(&self, place: &Path) -> Result<(), ShelfError> {
         if self.is_host() {
-            return Ok(place);
+            return Ok(());
         }
         // The first directory above it that is there says where all below it would be made.
         let above = place.ancestors().skip(1).find(|a| a.symlink_metadata().is_ok()).unwrap_or(&self.0);
         let real = fs::canonicalize(above).map_err(ShelfError::file("look at", above))?;
         if real.starts_with(&self.0) {
-            return Ok(place);
+            return Ok(());
         }
-        Err(ShelfError::Escapes { path: place, root: self.0.clone() })
+        Err(ShelfError::Escapes { path: place.to_owned(), root: self.0.clone() })
     }
 }
 
@@ -82,8 +91,6 @@ mod tests {
         symlink("/etc", dir.path().join("usr")).unwrap();
         let said = root.place(Path::new("/usr/share/x")).unwrap_err().to_string();
         assert!(said.contains("leads out of"), "{said}");
-        assert!(
-            Root::at(Path::new("/no/such")).unwrap_err().to_string().starts_with("use as a root /no/such")
-        );
+        assert!(Root::at(Path::new("/no/such")).unwrap_err().to_string().starts_with("--root /no/such: "));
     }
 }

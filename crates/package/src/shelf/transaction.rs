@@ -23,6 +23,8 @@ use crate::build::{ItemKind, layout::PACKAGES};
 
 /// What is there while packages are being changed, in their directory.
 pub const JOURNAL: &str = ".transaction.json";
+/// The journal as long as it is written.
+const DRAFT: &str = ".transaction.new";
 const LOCK: &str = ".lock";
 
 /// One change of one place.
@@ -205,6 +207,7 @@ impl Transaction {
 
     /// Undoes or ends what an earlier process began; whether there was something.
     fn recover(&self, step: &mut dyn FnMut()) -> Result<bool, ShelfError> {
+        remove_if_there(&self.home.join(DRAFT))?;
         let path = self.home.join(JOURNAL);
         let text = match fs::read(&path) {
             Ok(text) => text,
@@ -266,11 +269,14 @@ impl Transaction {
         let path = self.home.join(JOURNAL);
         let text = serde_json::to_vec(journal)
             .map_err(|e| ShelfError::Record { path: path.clone(), what: e.to_string() })?;
+        // The lock is held: nobody else writes one, and what a killed process left is in the way of nothing.
+        let draft = self.home.join(DRAFT);
         let write = || {
-            let mut file = tempfile::NamedTempFile::with_prefix_in(".transaction", &self.home)?;
+            let mut file =
+                File::options().create(true).truncate(true).write(true).mode(0o600).open(&draft)?;
             file.write_all(&text)?;
-            file.as_file().sync_all()?;
-            file.persist(&path)?;
+            file.sync_all()?;
+            fs::rename(&draft, &path)?;
             File::open(&self.home)?.sync_all()
         };
         write().map_err(ShelfError::file("write", &path))

@@ -23,7 +23,9 @@ pub(crate) fn has(tool: &str) -> bool {
         return rustix::process::geteuid().is_root();
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| dir.join(tool).is_file())
+    // Not every user's path has what administrators run.
+    let dirs = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    dirs.into_iter().any(|dir| dir.join(tool).is_file())
 }
 
 /// Runs a tool, and gives what it said where it ended well.

@@ -3,7 +3,7 @@
 
 use super::*;
 use proptest::prelude::*;
-use virt_hooks_libvirt::ShutdownReason;
+use virt_hooks_libvirt::{Lifecycle, ResumeReason, ShutdownReason, StartReason, SuspendReason};
 
 const QEMU: &str = "qemu:///system";
 
