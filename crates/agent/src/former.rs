@@ -57,7 +57,7 @@ impl Place<'_> {
         if desk.is_unsettled() {
             // Nobody looks at a VM that somebody attends to: what an operation left there is ours to tell.
             let _attendance = Attendance::new(desk.clone(), None, |_| false);
-            if let Some(record) = driver.records.load(&desk.uuid) {
+            if let Some(record) = driver.records.load(&desk.uuid)? {
                 let assessed = driver.assess(&record)?;
                 desk.reset(assessed.life.clone());
                 waiting.wait_for_hooks(desk, watch)?;

@@ -117,7 +117,7 @@ impl Driver {
             {
                 let assessed = self.assess(&record)?;
                 // While libvirt did not answer, its hook script may have told of the end.
-                if self.records.load(uuid).is_some() {
+                if self.records.load(uuid)?.is_some() {
                     self.catch_up(&record, assessed, watch, reports)?;
                 }
             }
