@@ -16,10 +16,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use virt_hooks_engine::{record_path, records_dir};
-
-/// The operation on record of after-points that nobody's operation fires.
-pub(crate) const OBSERVE: &str = "observe";
+use virt_hooks_engine::{OBSERVE, record_path, records_dir};
 
 /// What is known of a VM.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -19,6 +19,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// The operation on record of after-points that nobody's operation fires.
+pub const OBSERVE: &str = "observe";
+
 /// Where the agent's records of VMs are, below a state directory.
 pub fn records_dir(state_dir: &Path) -> PathBuf {
     state_dir.join("vms")
@@ -90,6 +93,15 @@ impl Handover {
     /// was there.
     pub fn broken_off(&self) -> Option<&'static str> {
         let record: Value = serde_json::from_slice(&fs::read(&self.record).ok()?).ok()?;
+        let observed = |u: &Value| u.get("operation").and_then(Value::as_str) == Some(OBSERVE);
+        if record
+            .get("underway")
+            .and_then(Value::as_array)
+            .is_some_and(|u| !u.is_empty() && u.iter().all(observed))
+        {
+            // An agent was telling that the VM is there.
+            return None;
+        }
         match record.get("phase")?.as_str()? {
             "starting" => Some("start-failed"),
             "migrating-in" => Some("migrate-failed"),
@@ -140,6 +152,12 @@ mod tests {
         {
             fs::write(record_path(dir.path(), "u"), format!("{{\"phase\":\"{phase}\"}}")).unwrap();
             assert_eq!(handover.broken_off(), reason, "{phase}");
+        }
+        for (underway, reason) in [("start", Some("start-failed")), ("observe", None)] {
+            let record =
+                format!("{{\"phase\":\"starting\",\"underway\":[{{\"operation\":\"{underway}\"}}]}}");
+            fs::write(record_path(dir.path(), "u"), record).unwrap();
+            assert_eq!(handover.broken_off(), reason, "{underway}");
         }
     }
 

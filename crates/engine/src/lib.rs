@@ -59,7 +59,7 @@ pub use chain::Engine;
 pub use diff::unified_xml;
 pub use discover::{Chain, Hook, SkipReason, Skipped, is_backup};
 pub use event::{Check, CustomProperties, Document, Event, PropertyValue, Vm, is_readable};
-pub use handover::{Handover, Teller, record_path, records_dir};
+pub use handover::{Handover, OBSERVE, Teller, record_path, records_dir};
 pub use host::{Host, HostError, Layers, Overrides};
 pub use launch_flags::{FlagsError, LaunchFlags};
 pub use lock::{LockError, VmLock, sweep_locks, taken_locks, unplug_lock};

@@ -225,10 +225,11 @@ fn changes_wait_for_their_turn() -> Result {
     };
     assert_eq!((&set["error"], &set["parameters"]["what"]), (&Value::Null, &json!("2 CPUs")), "{set}");
     bed.vm(&["pause", "queue"])?.expect(0);
-    assert_eq!(
-        bed.counted(UUID),
-        ["before_nic_hotplug", "after_nic_hotplug", "before_set_num_of_cpus", "before_vm_pause"]
-    );
+    // A hook of an after-point may ask for the next operation, so that this one does not wait for it.
+    let (after, before): (Vec<_>, Vec<_>) =
+        bed.counted(UUID).into_iter().partition(|point| point == "after_nic_hotplug");
+    assert_eq!(after.len(), 1);
+    assert_eq!(before, ["before_nic_hotplug", "before_set_num_of_cpus", "before_vm_pause"]);
     bed.vm(&["destroy", "queue"])?.expect(0);
     agent.stop()?;
     bed.finish()

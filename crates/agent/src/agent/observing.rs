@@ -7,10 +7,9 @@ use crate::driver::Driver;
 use crate::error::Error;
 use crate::life::{After, Phase};
 use crate::occasion::Occasion;
-use crate::record::OBSERVE;
 use crate::scene::Noting;
 use std::sync::{Arc, Weak};
-use virt_hooks_engine::{Machine, Teller, Watch};
+use virt_hooks_engine::{Machine, OBSERVE, Teller, Watch};
 
 pub(super) fn observe(agent: &Weak<Agent>, desk: &Arc<Desk>, due: Due) {
     let Some(agent) = agent.upgrade() else { return };
