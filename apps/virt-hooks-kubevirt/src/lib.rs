@@ -55,6 +55,20 @@ pub fn command() -> clap::Command {
 
 #[cfg(test)]
 mod tests {
+    /// They run in a cluster, so what they ask for is all that can be looked at here.
+    #[test]
+    fn the_books_command_lines_are_in_the_grammar() {
+        let book = include_str!("../../../docs/book/src/kubevirt.md");
+        let lines: Vec<&str> = book.lines().filter(|l| l.starts_with("virt-hooks-kubevirt ")).collect();
+        assert!(lines.len() >= 3, "{lines:?}");
+        for line in lines {
+            let words = line.split_whitespace().take_while(|w| !matches!(*w, "|" | ">" | "#"));
+            if let Err(error) = super::command().try_get_matches_from(words) {
+                panic!("{line}: {error}");
+            }
+        }
+    }
+
     #[test]
     fn the_grammar_is_sound() {
         super::command().debug_assert();

@@ -20,7 +20,7 @@ pub(crate) struct Block {
     /// The line of its fence, from 1.
     pub(crate) line: usize,
     pub(crate) used: Use,
-    /// What a test does not have: `libvirt`, `root`, `cluster`.
+    /// What it changes: the host's `libvirt`, the host as `root`.
     pub(crate) needs: Vec<String>,
     pub(crate) text: String,
 }

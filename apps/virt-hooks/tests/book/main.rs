@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The book: every command in it is run, chapter by chapter, each in a directory of its own, and what it is said to print is
-//! compared. Blocks marked with what a test does not have (`sh,needs-libvirt`) count as ignored. Commands in the
-//! text are held against the grammar.
+//! compared. Blocks that change a host (`sh,needs-libvirt`) run on one that is thrown away; where that cannot be they
+//! count as ignored. Commands in the text are held against the grammar.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod chapter;
+mod host;
 
 #[path = "../cli/case.rs"]
 #[allow(dead_code, reason = "other tests use the rest of it")]
@@ -17,12 +18,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-/// What a block may be marked with, and why a test does not have it.
-const NEEDS: &[(&str, &str)] = &[
-    ("libvirt", "changes VMs of the host's libvirt"),
-    ("root", "changes the host"),
-    ("cluster", "runs in a KubeVirt cluster"),
-];
+/// What a block may be marked with: it changes the host's libvirt, or the host.
+const NEEDS: &[&str] = &["libvirt", "root"];
 
 fn main() -> ExitCode {
     let chapters = chapters();
@@ -31,14 +28,19 @@ fn main() -> ExitCode {
         Trial::test("output_is_compared_line_by_line", output_is_compared_line_by_line),
         Trial::test("blocks_are_told_apart", blocks_are_told_apart),
     ];
+    let missing = host::missing();
     for name in chapters {
         let page =
             fs::read_to_string(source().join(&name)).expect("SUMMARY.md names chapters that are there");
         for block in blocks(&page).unwrap_or_default().into_iter().filter(|b| !b.needs.is_empty()) {
-            let why: Vec<&str> =
-                NEEDS.iter().filter(|(n, _)| block.needs.iter().any(|b| b == n)).map(|(_, w)| *w).collect();
-            let title = format!("{name}:{} (skipped: {})", block.line, why.join(", "));
-            trials.push(Trial::test(title, || Ok(())).with_ignored_flag(true));
+            let title = format!("{name}:{} on a host to throw away", block.line);
+            let (title, ignored) = match &missing {
+                Some(why) => (format!("{title} (skipped: {why})"), true),
+                None => (title, false),
+            };
+            let (name, page) = (name.clone(), page.clone());
+            let test = move || on_a_host(&name, &page, &block);
+            trials.push(Trial::test(title, test).with_ignored_flag(ignored));
         }
         trials.push(Trial::test(name.clone(), move || work_through(&name, &page)));
     }
@@ -75,7 +77,7 @@ fn work_through(name: &str, page: &str) -> Result<(), Failed> {
         blocks(page).map_err(|line| format!("{}: a block must say what it is, and end", place(line)))?;
     let reader = Reader::new();
     for block in &blocks {
-        if let Some(unknown) = block.needs.iter().find(|n| !NEEDS.iter().any(|(known, _)| known == n)) {
+        if let Some(unknown) = block.needs.iter().find(|n| !NEEDS.contains(&n.as_str())) {
             return Err(format!("{}: needs-{unknown} is not known", place(block.line)).into());
         }
         if block.needs.is_empty() {
@@ -84,6 +86,47 @@ fn work_through(name: &str, page: &str) -> Result<(), Failed> {
     }
     for (line, command) in mentioned(page) {
         check_grammar(command).map_err(|e| format!("{}: `{command}`: {e}", place(line)))?;
+    }
+    Ok(())
+}
+
+/// Does what comes before a block in its chapter, and then the block, on a host that is thrown away.
+fn on_a_host(name: &str, page: &str, block: &Block) -> Result<(), Failed> {
+    let reader = Reader::new();
+    for before in blocks(page).unwrap_or_default().iter().take_while(|b| b.line < block.line) {
+        if before.needs.is_empty() {
+            reader.does(before)?;
+        }
+    }
+    let dir = reader.case.path(".");
+    let cargo = PathBuf::from(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    match name {
+        "from-libvirt-hooks.md" => {
+            let (said, calls) = host::runs(&block.text, &dir, &[])?;
+            let history = said.lines().last().unwrap_or_default();
+            assert!(history.contains("proceed  before_vm_start  win10  1 hook"), "{said}");
+            let expected = [
+                "systemctl stop display-manager.service",
+                "driverctl --nosave set-override 0000:01:00.0 vfio-pci",
+                "driverctl --nosave set-override 0000:01:00.1 vfio-pci",
+            ];
+            assert_eq!(calls, expected, "{said}");
+        }
+        "hook-in-rust.md" => {
+            // The project the chapter speaks of.
+            let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/sdk");
+            let manifest = format!(
+                "[package]\nname = \"machine_serial\"\nedition = \"2024\"\n[workspace]\n[dependencies]\nvirt-hooks-sdk = {{ path = \"{}\" }}\n",
+                sdk.display()
+            );
+            fs::create_dir(dir.join("src"))?;
+            fs::write(dir.join("Cargo.toml"), manifest)?;
+            fs::copy(sdk.join("examples/machine_serial.rs"), dir.join("src/main.rs"))?;
+            fs::copy(dir.join("dom.xml"), dir.join("vm.xml"))?;
+            let (said, _) = host::runs(&block.text, &dir, &[cargo.parent().unwrap()])?;
+            assert!(said.contains("<entry name=\"serial\">A1</entry>"), "{said}");
+        }
+        _ => return Err(format!("say here what {name} does on a host").into()),
     }
     Ok(())
 }
