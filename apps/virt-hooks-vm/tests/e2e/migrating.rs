@@ -198,8 +198,9 @@ fn who_waits_is_told_how_long_it_takes() -> Result {
         &all.iter().map(String::as_str).collect::<Vec<_>>(),
     );
     let going = Running::saying(&mut command, &report, &a.path("said"))?;
-    // It says so after two seconds, and again.
-    a.wait_for_words("said", &format!("migrate VM web to {} ... 2 s ... 4 s ... ", b.uri()));
+    // It says so after two seconds; on a busy machine after more.
+    a.wait_for_words("said", &format!("migrate VM web to {} ... ", b.uri()));
+    a.wait_for_words("said", " s ... ");
     b.file("go", "")?;
     going.wait()?.expect(0);
     let said = fs::read_to_string(a.path("said"))?;
