@@ -57,6 +57,7 @@ fn the_main_package_has_everything_but_the_hooks() {
         "/usr/lib/systemd/system/virt-hooksd.service",
         "/usr/lib/systemd/system/virt-hooksd.socket",
         "/usr/share/doc/virt-hooks/LICENSE",
+        "/usr/share/doc/virt-hooks/THIRD-PARTY",
         "/usr/share/doc/virt-hooks/examples/config.toml",
         "/usr/share/man/man5/hook.toml.5.gz",
         "/usr/share/man/man5/virt-hooks-config.toml.5.gz",
@@ -125,6 +126,7 @@ fn the_driver_for_kubevirt_is_a_package_of_its_own_that_needs_no_other() {
         "/usr/bin/virt-hooks-kubevirt",
         "/usr/share/doc/virt-hooks-kubevirt",
         "/usr/share/doc/virt-hooks-kubevirt/LICENSE",
+        "/usr/share/doc/virt-hooks-kubevirt/THIRD-PARTY",
         "/usr/share/man/man1/virt-hooks-kubevirt.1.gz",
         "/usr/share/man/man1/virt-hooks-kubevirt-sidecar.1.gz",
     ] {
