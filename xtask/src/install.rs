@@ -65,15 +65,18 @@ pub(crate) fn driver(
 ) -> Result<(), Error> {
     copy(target, program, &format!("bin/{DRIVER}"), 0o755)?;
     terms(target, DRIVER, &[program])?;
-    pages(target, catalogue, prefix, &[DRIVER])
+    help(target, catalogue, prefix, &[DRIVER])
 }
 
-/// The man pages of these programs.
-fn pages(target: &mut Target, catalogue: &Catalogue, prefix: &Path, programs: &[&str]) -> Result<(), Error> {
+/// The man pages and completions of these programs.
+fn help(target: &mut Target, catalogue: &Catalogue, prefix: &Path, programs: &[&str]) -> Result<(), Error> {
     for page in man::pages(catalogue, prefix).into_iter().filter(|p| programs.contains(&p.program)) {
         let section = page.file.rsplit('.').next().unwrap_or_default();
         let place = format!("share/man/man{section}/{}", page.file);
         target.file(Path::new(&place), page.text.as_bytes(), 0o644)?;
+    }
+    for completion in completions::all(catalogue).into_iter().filter(|c| programs.contains(&c.program)) {
+        target.file(Path::new(&completion.place), completion.text.as_bytes(), 0o644)?;
     }
     Ok(())
 }
@@ -119,10 +122,7 @@ pub(crate) fn base(to: &Installation<'_>, catalogue: &Catalogue) -> Result<Targe
         )?;
     }
     // A page of what is not there would mislead.
-    pages(&mut target, catalogue, to.prefix, &programs)?;
-    for completion in completions::all(catalogue) {
-        target.file(Path::new(completion.place), completion.text.as_bytes(), 0o644)?;
-    }
+    help(&mut target, catalogue, to.prefix, &programs)?;
     for (name, schema) in
         [("report", schema::report()?), ("hook", schema::manifest()?), ("config", schema::config()?)]
     {
