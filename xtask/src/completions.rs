@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Completions for shells, which know the names of the hook points.
 
+use crate::install::DRIVER;
+use crate::man::{AGENT, COMMAND};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Arg, Command};
 use clap_complete::Shell;
@@ -9,42 +11,55 @@ use virt_hooks_contract::Catalogue;
 
 /// A completion script.
 pub struct Completion {
+    /// The command it completes.
+    pub program: &'static str,
     /// Its file name by itself.
-    pub file: &'static str,
+    pub file: String,
     /// Its place below the prefix.
-    pub place: &'static str,
+    pub place: String,
     /// The script.
     pub text: String,
 }
 
-/// For bash, zsh and fish.
+/// Of each command, for bash, zsh and fish.
 pub fn all(catalogue: &Catalogue) -> Vec<Completion> {
-    let shells = [
-        (Shell::Bash, "virt-hooks.bash", "share/bash-completion/completions/virt-hooks"),
-        (Shell::Zsh, "_virt-hooks", "share/zsh/site-functions/_virt-hooks"),
-        (Shell::Fish, "virt-hooks.fish", "share/fish/vendor_completions.d/virt-hooks.fish"),
-    ];
-    let mut command = virt_hooks::command();
-    // A verb may say what its arguments are only when it is built.
-    command.build();
-    let mut command = with_points(command, catalogue);
-    shells
-        .into_iter()
-        .map(|(shell, file, place)| {
+    let mut all = Vec::new();
+    for (program, mut command) in [
+        (COMMAND, virt_hooks::command()),
+        (AGENT, virt_hooksd::command()),
+        (DRIVER, virt_hooks_kubevirt::command()),
+    ] {
+        // A verb may say what its arguments are only when it is built.
+        command.build();
+        let mut command = if program == COMMAND { with_points(command, catalogue) } else { command };
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
             let mut text = Vec::new();
-            clap_complete::generate(shell, &mut command, "virt-hooks", &mut text);
+            clap_complete::generate(shell, &mut command, program, &mut text);
             let mut text = String::from_utf8_lossy(&text).into_owned();
-            installed(shell, &mut text);
-            match shell {
-                // The generator takes the hyphen in the command's own name for the step to a verb: it sets
-                // one word and looks for another, and completes nothing after a verb.
-                Shell::Bash => text = text.replace("virt__subcmd__hooks", "virt__hooks"),
-                Shell::Fish => text.push_str(&fish_points(&command, catalogue)),
-                _ => {}
+            if program == COMMAND {
+                installed(shell, &mut text);
             }
-            Completion { file, place, text }
-        })
-        .collect()
+            if shell == Shell::Bash {
+                // The generator takes a hyphen in the command's own name for the step to a verb: it sets one word
+                // and looks for another, and completes nothing after a verb.
+                text = text.replace(&program.replace('-', "__subcmd__"), &program.replace('-', "__"));
+            }
+            if shell == Shell::Fish && program == COMMAND {
+                text.push_str(&fish_points(&command, catalogue));
+            }
+            let (file, place) = match shell {
+                Shell::Bash => {
+                    (format!("{program}.bash"), format!("share/bash-completion/completions/{program}"))
+                }
+                Shell::Fish => {
+                    (format!("{program}.fish"), format!("share/fish/vendor_completions.d/{program}.fish"))
+                }
+                _ => (format!("_{program}"), format!("share/zsh/site-functions/_{program}")),
+            };
+            all.push(Completion { program, file, place, text });
+        }
+    }
+    all
 }
 
 /// Verbs whose argument is a name that the host has to be asked for, and what it is a name of.

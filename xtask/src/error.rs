@@ -52,6 +52,9 @@ pub enum Error {
     /// A hook package could not be laid out or written.
     #[error(transparent)]
     Package(#[from] virt_hooks_package::build::BuildError),
+    /// There are no notices of third parties.
+    #[error(transparent)]
+    Notices(#[from] crate::notices::NoticesError),
     /// A schema could not be written as JSON.
     #[error("write a schema: {0}")]
     Schema(#[from] serde_json::Error),

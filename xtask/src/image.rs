@@ -6,6 +6,7 @@
 
 use crate::error::Error;
 use crate::install::{BUNDLED, DRIVER, Installation, built, copy, hook_packages, not_built};
+use crate::notices;
 use crate::tree::Target;
 use std::fs;
 use std::io::ErrorKind;
@@ -31,6 +32,8 @@ pub fn lay_out(dir: &Path, bin_dirs: &[PathBuf]) -> Result<String, Error> {
         }
     }
     let mut target = Target::new(dir, Path::new(""))?;
+    let executables: Vec<&Path> = programs.iter().map(|(_, path)| path.as_path()).collect();
+    target.file(Path::new(notices::FILE), notices::of(&executables)?.as_bytes(), 0o644)?;
     for (name, path) in programs {
         copy(&mut target, &path, name, 0o755)?;
     }

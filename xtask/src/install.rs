@@ -4,6 +4,7 @@
 use crate::completions;
 use crate::error::Error;
 use crate::man;
+use crate::notices;
 use crate::schema;
 use crate::tree::Target;
 use std::fs;
@@ -63,15 +64,19 @@ pub(crate) fn driver(
     prefix: &Path,
 ) -> Result<(), Error> {
     copy(target, program, &format!("bin/{DRIVER}"), 0o755)?;
-    pages(target, catalogue, prefix, &[DRIVER])
+    terms(target, DRIVER, &[program])?;
+    help(target, catalogue, prefix, &[DRIVER])
 }
 
-/// The man pages of these programs.
-fn pages(target: &mut Target, catalogue: &Catalogue, prefix: &Path, programs: &[&str]) -> Result<(), Error> {
+/// The man pages and completions of these programs.
+fn help(target: &mut Target, catalogue: &Catalogue, prefix: &Path, programs: &[&str]) -> Result<(), Error> {
     for page in man::pages(catalogue, prefix).into_iter().filter(|p| programs.contains(&p.program)) {
         let section = page.file.rsplit('.').next().unwrap_or_default();
         let place = format!("share/man/man{section}/{}", page.file);
         target.file(Path::new(&place), page.text.as_bytes(), 0o644)?;
+    }
+    for completion in completions::all(catalogue).into_iter().filter(|c| programs.contains(&c.program)) {
+        target.file(Path::new(&completion.place), completion.text.as_bytes(), 0o644)?;
     }
     Ok(())
 }
@@ -85,6 +90,7 @@ pub(crate) fn base(to: &Installation<'_>, catalogue: &Catalogue) -> Result<Targe
     if !to.prefix.is_absolute() || !to.prefix.components().all(plain) {
         return Err(Error::Prefix(to.prefix.to_owned()));
     }
+    let mut executables = Vec::new();
     let command = built(to, "virt-hooks").ok_or_else(|| not_built(to, "virt-hooks"))?;
     let mut target = Target::new(to.destdir, Path::new(""))?;
     for dir in ETC {
@@ -92,14 +98,17 @@ pub(crate) fn base(to: &Installation<'_>, catalogue: &Catalogue) -> Result<Targe
     }
     target.set_base(to.prefix);
     copy(&mut target, &command, "bin/virt-hooks", 0o755)?;
+    executables.push(command);
     if let Some(vm) = built(to, "virt-hooks-vm") {
         copy(&mut target, &vm, "libexec/virt-hooks/virt-hooks-vm", 0o755)?;
+        executables.push(vm);
     }
     let mut programs = vec![man::COMMAND];
     if let Some(agent) = built(to, man::AGENT) {
         programs.push(man::AGENT);
         copy(&mut target, &agent, "libexec/virt-hooks/virt-hooksd", 0o755)?;
         units(to, &mut target)?;
+        executables.push(agent);
     }
     for point in catalogue.iter() {
         target.dir(&Path::new("libexec/vdsm/hooks").join(&*point.name))?;
@@ -113,10 +122,7 @@ pub(crate) fn base(to: &Installation<'_>, catalogue: &Catalogue) -> Result<Targe
         )?;
     }
     // A page of what is not there would mislead.
-    pages(&mut target, catalogue, to.prefix, &programs)?;
-    for completion in completions::all(catalogue) {
-        target.file(Path::new(completion.place), completion.text.as_bytes(), 0o644)?;
-    }
+    help(&mut target, catalogue, to.prefix, &programs)?;
     for (name, schema) in
         [("report", schema::report()?), ("hook", schema::manifest()?), ("config", schema::config()?)]
     {
@@ -124,8 +130,16 @@ pub(crate) fn base(to: &Installation<'_>, catalogue: &Catalogue) -> Result<Targe
         target.file(Path::new(&place), schema.as_bytes(), 0o644)?;
     }
     target.file(Path::new("share/doc/virt-hooks/examples/config.toml"), CONFIG_EXAMPLE.as_bytes(), 0o644)?;
-    copy(&mut target, &root.join(LICENCE), "share/doc/virt-hooks/LICENSE", 0o644)?;
+    let executables: Vec<&Path> = executables.iter().map(PathBuf::as_path).collect();
+    terms(&mut target, "virt-hooks", &executables)?;
     Ok(target)
+}
+
+/// The terms that go with executables: ours, and those of others whose code is in them.
+fn terms(target: &mut Target, package: &str, executables: &[&Path]) -> Result<(), Error> {
+    let doc = Path::new("share/doc").join(package);
+    copy(target, &crate::root().join(LICENCE), &doc.join(LICENCE).to_string_lossy(), 0o644)?;
+    target.file(&doc.join(notices::FILE), notices::of(executables)?.as_bytes(), 0o644)
 }
 
 /// The agent's units, which know where it was installed.
@@ -145,6 +159,7 @@ fn units(to: &Installation<'_>, target: &mut Target) -> Result<(), Error> {
 fn bundled(to: &Installation<'_>, target: &mut Target, root: &Path) -> Result<(), Error> {
     let Some(program) = built(to, BUNDLED) else { return Ok(()) };
     copy(target, &program, &format!("libexec/virt-hooks/{BUNDLED}"), 0o755)?;
+    terms(target, BUNDLED, &[&program])?;
     for package in hook_packages(root)? {
         // Recorded cases are for those who work on the hooks, and have the sources.
         let entries: Vec<_> = layout::plan(&package, RustHooks::Bundled)?

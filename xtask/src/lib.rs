@@ -14,6 +14,7 @@ pub mod image;
 pub mod install;
 pub mod licences;
 pub mod man;
+pub mod notices;
 pub mod packages;
 mod reference;
 mod roff;

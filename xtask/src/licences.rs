@@ -1,7 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Whether a licence, as a package states it, is one of those allowed.
 
+use crate::notices::NoticesError;
 use std::collections::BTreeSet;
+
+/// The licences that `deny.toml` allows.
+///
+/// # Errors
+/// It cannot be read, or has no such list.
+pub fn allowed() -> Result<BTreeSet<String>, NoticesError> {
+    let path = crate::root().join("deny.toml");
+    let text = std::fs::read_to_string(&path).map_err(|source| NoticesError::File { path, source })?;
+    let table: toml::Table =
+        text.parse().map_err(|e: toml::de::Error| NoticesError::NoList(e.message().to_owned()))?;
+    let list = table.get("licenses").and_then(|l| l.get("allow")).and_then(toml::Value::as_array);
+    let list = list.ok_or_else(|| NoticesError::NoList("it is not there".to_owned()))?;
+    Ok(list.iter().filter_map(|l| l.as_str().map(str::to_owned)).collect())
+}
 
 /// Whether an SPDX expression can be met with licences of `allowed` alone: one side of an OR, both of an AND.
 /// `WITH` makes a licence of its own; `/`, the way of old, is OR.

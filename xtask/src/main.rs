@@ -120,7 +120,7 @@ fn run(task: Task) -> Result<String, Error> {
         Task::Completions { outdir } => {
             let mut target = into(&outdir)?;
             for completion in completions::all(&catalogue) {
-                target.file(Path::new(completion.file), completion.text.as_bytes(), 0o644)?;
+                target.file(Path::new(&completion.file), completion.text.as_bytes(), 0o644)?;
             }
             Ok(target.summary())
         }

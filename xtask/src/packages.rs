@@ -4,6 +4,7 @@
 
 use crate::error::Error;
 use crate::install::{self, BUNDLED, DRIVER, Installation, LICENCE};
+use crate::notices;
 use crate::tree::Target;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -111,6 +112,11 @@ pub fn parcels(to: &Packaging<'_>, catalogue: &Catalogue) -> Result<Vec<Parcel>,
                 kind: ItemKind::File { content: licence_text, mode: 0o644 },
                 role: Role::Licence,
             },
+            Item {
+                target: terms.join(notices::FILE),
+                kind: ItemKind::File { content: notices::of(&[&program])?.into_bytes(), mode: 0o644 },
+                role: Role::Licence,
+            },
         ],
         to.time,
     );
@@ -128,8 +134,6 @@ fn driver(to: &Packaging<'_>, catalogue: &Catalogue) -> Result<Parcel, Error> {
     let program = install::built(&from, DRIVER).ok_or_else(|| install::not_built(&from, DRIVER))?;
     let mut target = Target::new(&tree, prefix)?;
     install::driver(&mut target, &program, catalogue, prefix)?;
-    let terms = Path::new("share/doc").join(DRIVER).join(LICENCE);
-    install::copy(&mut target, &crate::root().join(LICENCE), &terms.to_string_lossy(), 0o644)?;
     let mut driver = own(
         DRIVER,
         "Run hooks of virtual machines on a KubeVirt cluster",
@@ -209,10 +213,10 @@ fn walk(root: &Path, dir: &Path, items: &mut Vec<Item>) -> Result<(), Error> {
             content = gzip(&content).map_err(Error::file("compress", &path))?;
             target.as_mut_os_string().push(".gz");
             role = Role::Document;
-        } else if target.starts_with("/usr/share/doc") && !target.ends_with(LICENCE) {
-            role = Role::Document;
-        } else if target.ends_with(LICENCE) {
+        } else if target.ends_with(LICENCE) || target.ends_with(notices::FILE) {
             role = Role::Licence;
+        } else if target.starts_with("/usr/share/doc") {
+            role = Role::Document;
         } else if target.starts_with("/etc") {
             role = Role::Configuration;
         }

@@ -13,13 +13,15 @@ fn bash(words: &str) -> Vec<String> {
 
 fn bash_with(words: &str, set: &str) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
-    let completion = all(&Catalogue::built_in()).into_iter().find(|c| c.file == "virt-hooks.bash").unwrap();
+    let program = words.split(' ').next().unwrap();
+    let file = format!("{program}.bash");
+    let completion = all(&Catalogue::built_in()).into_iter().find(|c| c.file == file).unwrap();
     let path = dir.path().join(completion.file);
     std::fs::write(&path, completion.text).unwrap();
     let script = format!(
         "source {}; {set}=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))\n\
-         f=$(complete -p virt-hooks | sed 's/.*-F \\([^ ]*\\).*/\\1/')\n\
-         $f virt-hooks \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD-1]}}\"\n\
+         f=$(complete -p {program} | sed 's/.*-F \\([^ ]*\\).*/\\1/')\n\
+         $f {program} \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD-1]}}\"\n\
          printf '%s\\n' \"${{COMPREPLY[@]}}\"",
         path.display()
     );
@@ -39,6 +41,34 @@ fn bash_completes_verbs_points_and_options() {
     assert_eq!(bash("virt-hooks list before_vm_st"), ["before_vm_start"]);
     assert_eq!(bash("virt-hooks fire --dev"), ["--device-property"]);
     assert_eq!(bash("virt-hooks fire before_vm_start --kind j"), ["json"]);
+}
+
+#[test]
+fn bash_completes_the_driver_and_the_agent() {
+    assert_eq!(bash("virt-hooks-kubevirt side"), ["sidecar"]);
+    assert_eq!(bash("virt-hooks-kubevirt sidecar --shim"), ["--shim-dir"]);
+    assert_eq!(bash("virt-hooks-kubevirt plugin --node"), ["--node-socket"]);
+    assert_eq!(bash("virt-hooksd --socket-m"), ["--socket-mode"]);
+}
+
+/// No program's script is about another, and each is where its shell looks.
+#[test]
+fn each_program_has_a_script_for_each_shell() {
+    let all = all(&Catalogue::built_in());
+    assert_eq!(all.len(), 9);
+    for program in ["virt-hooks", "virt-hooksd", "virt-hooks-kubevirt"] {
+        let mine: Vec<_> = all.iter().filter(|c| c.program == program).collect();
+        let places: Vec<&str> = mine.iter().map(|c| c.place.as_str()).collect();
+        let bash = format!("share/bash-completion/completions/{program}");
+        let zsh = format!("share/zsh/site-functions/_{program}");
+        let fish = format!("share/fish/vendor_completions.d/{program}.fish");
+        assert_eq!(places, [&*bash, &*zsh, &*fish]);
+        assert!(mine[0].text.contains(&format!("complete -F _{}", program.replace('-', "__"))));
+        assert!(mine[1].text.starts_with(&format!("#compdef {program}\n")));
+        let lines = mine[2].text.lines().filter(|l| l.starts_with("complete "));
+        assert!(lines.clone().count() > 3);
+        assert!(lines.clone().all(|l| l.starts_with(&format!("complete -c {program} "))), "{program}");
+    }
 }
 
 /// A command that knows one package, in the place of the real one.

@@ -94,6 +94,12 @@ fn everything_is_in_its_place_with_its_mode() {
         "usr/share/virt-hooks/schema/report.schema.json",
         "usr/bin/virt-hooks-kubevirt",
         "usr/share/doc/virt-hooks/LICENSE",
+        "usr/share/doc/virt-hooks/THIRD-PARTY",
+        "usr/share/doc/virt-hooks-kubevirt/LICENSE",
+        "usr/share/bash-completion/completions/virt-hooks-kubevirt",
+        "usr/share/zsh/site-functions/_virt-hooks-kubevirt",
+        "usr/share/fish/vendor_completions.d/virt-hooks-kubevirt.fish",
+        "usr/share/doc/virt-hooks-kubevirt/THIRD-PARTY",
         "usr/share/doc/virt-hooks/examples/config.toml",
         "usr/share/man/man1/virt-hooks-kubevirt.1",
         "usr/share/man/man1/virt-hooks.1",
@@ -106,6 +112,9 @@ fn everything_is_in_its_place_with_its_mode() {
         "usr/share/bash-completion/completions/virt-hooks",
         "usr/share/zsh/site-functions/_virt-hooks",
         "usr/share/fish/vendor_completions.d/virt-hooks.fish",
+        "usr/share/bash-completion/completions/virt-hooksd",
+        "usr/share/zsh/site-functions/_virt-hooksd",
+        "usr/share/fish/vendor_completions.d/virt-hooksd.fish",
     ]) {
         assert!(tree.contains_key(path), "{path} is missing");
     }

@@ -29,11 +29,11 @@ fn the_man_page_the_book_and_the_completions_have_it() {
         page.contains("| [before_tea](#before_tea) | Refuse a VM its tea |")
             && page.contains("## before_tea\n")
     );
-    for c in completions::all(&more) {
+    for c in completions::all(&more).into_iter().filter(|c| c.program == "virt-hooks") {
         assert!(c.text.contains("before_tea"), "{}", c.file);
         assert!(more.iter().all(|p| c.text.contains(&*p.name)), "{}", c.file);
     }
-    for c in completions::all(&Catalogue::built_in()) {
+    for c in completions::all(&Catalogue::built_in()).into_iter().filter(|c| c.program == "virt-hooks") {
         assert!(!c.text.contains("before_tea") && c.text.contains("before_vm_start"), "{}", c.file);
     }
 }

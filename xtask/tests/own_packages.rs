@@ -35,6 +35,8 @@ fn main() -> ExitCode {
     let trials = vec![
         trial("rpmlint_is_content", &["strip", "rpmlint"], rpmlint),
         trial("lintian_is_content", &["strip", "lintian"], lintian),
+        trial("an_rpm_has_the_notices_of_others", &["strip", "rpm"], rpm_notices),
+        trial("a_deb_has_the_notices_of_others", &["strip", "dpkg"], deb_notices),
         trial("rpm_installs_upgrades_and_removes", &["strip", "rpm", "root", "ldd"], with_rpm),
         trial("dpkg_installs_upgrades_and_purges", &["strip", "dpkg", "root", "ldd"], with_dpkg),
     ];
@@ -107,6 +109,49 @@ fn lintian() -> Result<(), Failed> {
         return Err(String::from_utf8_lossy(&said.stderr).into_owned().into());
     }
     content("lintian", &String::from_utf8_lossy(&said.stdout))
+}
+
+/// What must be in the notices of each package with executables.
+const LINKED: &[(&str, &[&str])] = &[
+    ("virt-hooks", &["clap ", "libloading ", "Permission is hereby granted"]),
+    ("virt-hooks-bundled", &["serde_json ", "Permission is hereby granted"]),
+    ("virt-hooks-kubevirt", &["tonic ", "tonic-prost ", "Permission is hereby granted"]),
+];
+
+fn rpm_notices() -> Result<(), Failed> {
+    let dir = tempfile::tempdir()?;
+    let files = own(Format::Rpm, dir.path())?;
+    let ask = |what: &[&str], file: &Path| {
+        run(Command::new("rpm").args(["-qp", "--nosignature"]).args(what).arg(file))
+    };
+    for file in &files {
+        let licences = ask(&["--licensefiles"], file)?;
+        let name = ask(&["--qf", "%{NAME}"], file)?;
+        holds(&licences, &format!("/usr/share/doc/{name}/THIRD-PARTY\n"))?;
+        holds(&licences, &format!("/usr/share/doc/{name}/LICENSE\n"))?;
+    }
+    Ok(())
+}
+
+fn deb_notices() -> Result<(), Failed> {
+    let dir = tempfile::tempdir()?;
+    for (at, file) in own(Format::Deb, dir.path())?.iter().enumerate() {
+        let out = dir.path().join(at.to_string());
+        run(Command::new("dpkg-deb").arg("-x").arg(file).arg(&out))?;
+        let name = run(Command::new("dpkg-deb").arg("-f").arg(file).arg("Package"))?;
+        let doc = out.join("usr/share/doc").join(name.trim());
+        let notices = fs::read_to_string(doc.join("THIRD-PARTY"))?;
+        let (_, wanted) = LINKED.iter().find(|(n, _)| *n == name.trim()).ok_or("an unknown package")?;
+        for words in *wanted {
+            holds(&notices, words)?;
+        }
+        // Policy has people look into this file first.
+        holds(
+            &fs::read_to_string(doc.join("copyright"))?,
+            &format!("/usr/share/doc/{}/THIRD-PARTY", name.trim()),
+        )?;
+    }
+    Ok(())
 }
 
 /// All packages, and the same as of a later version.

@@ -24,6 +24,13 @@ fn main() -> ExitCode {
 }
 
 fn run(environ: &Environ, streams: &mut Streams<'_>) -> Result<u8, Failure> {
+    // Asked itself, it is not the command whose grammar it has.
+    if let [_, word] = environ.arguments()
+        && (word == "--version" || word == "-V")
+    {
+        let version = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"), "\n");
+        return streams.print(version.as_bytes()).map(|()| exit::command::PROCEED);
+    }
     let cli = match cli::parse(environ.arguments())? {
         Parsed::Print(text) => return streams.print(text.as_bytes()).map(|()| exit::command::PROCEED),
         Parsed::Run(cli) => cli,

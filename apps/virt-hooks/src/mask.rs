@@ -6,12 +6,12 @@ use crate::environ::Environ;
 use crate::failure::Failure;
 use crate::list::directories;
 use crate::render::{Style, count, paint, printable};
-use crate::shelf::{mend_first, tell_interrupted};
+use crate::shelf::{alone, tell_interrupted};
 use crate::streams::Streams;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use virt_hooks_contract::{Point, exit};
 use virt_hooks_engine::{Engine, SkipReason};
-use virt_hooks_package::shelf::{Mask, Switch};
+use virt_hooks_package::shelf::{Mask, Switch, switch_all};
 
 pub(crate) fn disable(
     disable: &Disable,
@@ -45,11 +45,12 @@ fn each(
     };
     let host = locations.host(environ)?;
     let root = locations.package_root()?;
-    if dry_run {
+    let transaction = if dry_run {
         tell_interrupted(host.settings.packages_dir.as_deref(), streams);
+        None
     } else {
-        mend_first(&root, streams)?;
-    }
+        alone(&root, streams)?
+    };
     let layers = host.settings.layers.clone();
     let [_, .., layer] = layers.as_slice() else {
         return Err(Failure::usage(
@@ -69,6 +70,20 @@ fn each(
         .into_iter()
         .map(|(point, file)| Ok((Mask::look(&root, layer, &point, &file, to)?, format!("{point}/{file}"))))
         .collect::<Result<Vec<_>, Failure>>()?;
+    if !dry_run {
+        let all: Vec<Mask> = masks.iter().map(|(mask, _)| mask.clone()).collect();
+        match &transaction {
+            // Whoever is killed on the way has switched none: the next change undoes it.
+            Some(transaction) => {
+                let changes: Vec<_> = all
+                    .iter()
+                    .filter_map(|mask| mask.change(target(&mask.path, locations.root.as_deref())))
+                    .collect();
+                transaction.apply(&changes)?;
+            }
+            None => switch_all(&all)?,
+        }
+    }
     let mut changes = 0;
     for (mask, name) in &masks {
         let path = mask.path.display();
@@ -81,7 +96,6 @@ fn each(
             streams.print(format!("{}\n", printable(&format!("{word} {path}"))).as_bytes())?;
             continue;
         }
-        mask.apply()?;
         let line = format!("{}: {name} ({path})", paint(done, Style::Good, streams.errors_look));
         streams.say(&format!("{}\n", printable(&line)));
     }
@@ -89,6 +103,14 @@ fn each(
         streams.say(&format!("would {verb} {}: {}\n", printable(hook), count(changes, "change")));
     }
     Ok(exit::command::PROCEED)
+}
+
+/// A place as it is called below the root it lies in.
+fn target(path: &Path, root: Option<&Path>) -> PathBuf {
+    match root.and_then(|root| path.strip_prefix(std::path::absolute(root).ok()?).ok()) {
+        Some(below) => Path::new("/").join(below),
+        None => path.to_owned(),
+    }
 }
 
 /// The hooks, by point and file, that a word means: those of a package, those of this file name, or one.

@@ -59,6 +59,16 @@ pub(crate) fn mend_first(root: &Root, streams: &mut Streams<'_>) -> Result<(), F
     Ok(())
 }
 
+/// Keeps other changes of packages out, and mends as [`mend_first`] does; `None` where there are no packages.
+pub(crate) fn alone(root: &Root, streams: &mut Streams<'_>) -> Result<Option<Transaction>, Failure> {
+    if !root.place(Path::new(layout::PACKAGES))?.is_dir() {
+        return Ok(None);
+    }
+    let transaction = Transaction::begin(root)?;
+    tell_recovered(&transaction, streams);
+    Ok(Some(transaction))
+}
+
 fn tell_recovered(transaction: &Transaction, streams: &mut Streams<'_>) {
     if transaction.recovered() {
         streams.warn("an install or remove was interrupted before: what it left half done is undone now");

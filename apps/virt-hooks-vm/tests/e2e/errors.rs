@@ -4,6 +4,7 @@
 use crate::bed::{ALL, Bed, UUID};
 use crate::{Result, tests};
 use serde_json::Value;
+use std::process::Command;
 
 tests! {
     Qemu a_vm_that_runs_is_left_alone,
@@ -15,6 +16,7 @@ tests! {
     Library configuration_with_mistakes,
     Library places_that_cannot_be_used,
     Library a_hook_directory_that_cannot_be_listed,
+    Library it_names_itself,
 }
 
 const MINIMAL: &str =
@@ -200,4 +202,16 @@ fn a_hook_directory_that_cannot_be_listed() -> Result {
     assert!(error.ends_with("hooks/before_vm_start: Not a directory (os error 20)"), "{error}");
     assert_eq!(bed.seen()[0].variable("_hook_reason"), "start-failed");
     bed.finish()
+}
+
+fn it_names_itself() -> Result {
+    for word in ["--version", "-V"] {
+        let done = Command::new(env!("CARGO_BIN_EXE_virt-hooks-vm")).arg(word).output()?;
+        assert!(done.status.success() && done.stderr.is_empty(), "{done:?}");
+        assert_eq!(
+            String::from_utf8(done.stdout)?,
+            concat!("virt-hooks-vm ", env!("CARGO_PKG_VERSION"), "\n")
+        );
+    }
+    Ok(())
 }

@@ -481,3 +481,21 @@ fn a_spoilt_manifest_is_told_and_can_be_put_right_or_removed() {
     }
     assert_eq!(image.tree(), BTreeMap::new());
 }
+
+#[test]
+fn masks_wait_for_nobody_who_changes_packages() {
+    let image = Image::new();
+    image.package("mine", "1.0", "");
+    image.run("install @mine").ended(0);
+    let mask = image.path("root/etc/virt-hooks/hooks/before_vm_start/50_mine");
+    let lock = fs::File::open(image.path("root/usr/share/virt-hooks/packages/.lock")).unwrap();
+    lock.lock().unwrap();
+    let line = image.run("disable mine").refused(3);
+    assert!(line.contains("another virt-hooks is changing the packages"), "{line}");
+    assert!(!mask.is_symlink());
+    drop(lock);
+    image.run("disable mine").ended(0);
+    assert!(mask.is_symlink());
+    image.run("enable mine").ended(0);
+    assert!(!mask.is_symlink());
+}

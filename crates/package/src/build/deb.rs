@@ -62,9 +62,16 @@ fn documents(parcel: &Parcel, items: &mut Vec<Item>) -> io::Result<()> {
     } else {
         "The name is that of the SPDX list of licences, https://spdx.org/licenses/."
     };
+    // Other terms that come along, such as those of the code of others in an executable.
+    let terms = parcel.items.iter().filter(|i| i.role == Role::Licence && !i.target.ends_with("LICENSE"));
+    let terms: Vec<String> = terms.map(|i| i.place().to_string()).collect();
+    let comment = match terms.as_slice() {
+        [] => String::new(),
+        files => format!("Comment: Terms of code of others are in {}\n", files.join(", ")),
+    };
     let copyright = format!(
         "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\
-         {source}\nFiles: *\nCopyright: {} {}\nLicense: {}\n {licence}\n",
+         {source}\nFiles: *\nCopyright: {} {}\nLicense: {}\n {licence}\n{comment}",
         year(parcel.time),
         parcel.maintainer,
         parcel.licence

@@ -3,6 +3,8 @@
 
 use super::error::ShelfError;
 use super::root::Root;
+use super::transaction::Change;
+use crate::build::ItemKind;
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
@@ -61,6 +63,22 @@ impl Mask {
         self.changes
     }
 
+    /// The change that it is, of a place below a root; `None` where there is nothing to be done.
+    pub fn change(&self, target: PathBuf) -> Option<Change> {
+        self.changes.then(|| match self.switch {
+            Switch::Off => Change::Put { target, what: ItemKind::Link(NOTHING.into()) },
+            Switch::On => Change::Remove { target },
+        })
+    }
+
+    fn back(&self) -> Self {
+        let switch = match self.switch {
+            Switch::On => Switch::Off,
+            Switch::Off => Switch::On,
+        };
+        Self { switch, ..self.clone() }
+    }
+
     /// Makes or removes it. The directory of the point stays: it may be somebody else's.
     ///
     /// # Errors
@@ -79,6 +97,23 @@ impl Mask {
     }
 }
 
+/// Switches them all, or none where one cannot be.
+///
+/// # Errors
+/// One cannot be made or removed; those before it are as they were.
+pub fn switch_all(masks: &[Mask]) -> Result<(), ShelfError> {
+    for (n, mask) in masks.iter().enumerate() {
+        if let Err(error) = mask.apply() {
+            for done in masks.iter().take(n).rev() {
+                // The first error is the one that counts.
+                let _ = done.back().apply();
+            }
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
 fn is_mask(path: &Path) -> bool {
     fs::read_link(path).is_ok_and(|to| to == Path::new(NOTHING))
 }
@@ -86,6 +121,23 @@ fn is_mask(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_are_switched_or_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::at(dir.path()).unwrap();
+        let look = |point: &str, to| Mask::look(&root, dir.path(), point, "50_a", to).unwrap();
+        let both = [look("p", Switch::Off), look("q", Switch::Off)];
+        fs::write(dir.path().join("q"), "no directory").unwrap();
+        switch_all(&both).unwrap_err();
+        assert!(!dir.path().join("p/50_a").is_symlink());
+        fs::remove_file(dir.path().join("q")).unwrap();
+        switch_all(&both).unwrap();
+        let back = [look("p", Switch::On), look("q", Switch::On)];
+        fs::remove_file(dir.path().join("q/50_a")).unwrap();
+        switch_all(&back).unwrap_err();
+        assert!(is_mask(&dir.path().join("p/50_a")));
+    }
 
     fn switch(layer: &Path, to: Switch) -> Result<bool, ShelfError> {
         let mask = Mask::look(&Root::host(), layer, "p", "50_a", to)?;

@@ -25,7 +25,7 @@ pub use archive::unpack;
 pub use carry_out::{SetUp, Task};
 pub use error::ShelfError;
 pub use install::{Installed, Leaving, Plan, installed, plan_install, plan_remove};
-pub use mask::{Mask, Switch};
+pub use mask::{Mask, Switch, switch_all};
 pub use properties::{EngineConfig, EngineKey};
 pub use record::{Kept, RECORD, Record};
 pub use root::Root;
