@@ -113,10 +113,8 @@ impl Waiting<'_> {
         limit: Duration,
         watch: &mut dyn Watch,
     ) -> Result<bool, Error> {
-        let ends =
-            |after: &After| matches!(after, After::Destroy { .. } | After::Hibernate | After::MigrateSource);
         // What is claimed and not taken goes to the observer at its end, in the order it came.
-        let attendance = Attendance::new(desk.clone(), None, ends);
+        let attendance = Attendance::new(desk.clone(), None, |after: &After| after.ends_life());
         let begun = Instant::now();
         // An operation that was broken off leaves a VM that hooks know nothing of, or were told of by libvirt's script:
         // then no word comes any more.

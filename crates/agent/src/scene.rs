@@ -20,10 +20,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 use virt_hooks_contract::{Point, Report};
-use virt_hooks_engine::Machine;
-use virt_hooks_engine::Watch;
-use virt_hooks_engine::{Hook, Observer, Outcome, Run, is_readable};
-use virt_hooks_engine::{LockError, VmLock};
+use virt_hooks_engine::{
+    Hook, LockError, Machine, Observer, Outcome, Run, VmLock, Watch, hooks_lock, is_readable,
+};
 use virt_hooks_libvirt::{Domain, ErrorKind, State, XmlFlags};
 
 /// A VM that nobody else works on.
@@ -106,7 +105,7 @@ impl Driver {
         }
         let mut hooks = None;
         if turn.is_none() {
-            hooks = match VmLock::take(run_dir, &format!("{uuid}.hooks"), name) {
+            hooks = match VmLock::take(run_dir, &hooks_lock(uuid), name) {
                 Ok(lock) => Some(lock),
                 Err(LockError::Busy(_)) => None,
                 Err(error) => return Err(error.into()),

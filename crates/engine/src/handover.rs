@@ -13,7 +13,7 @@
 //! of the VM, which the script removes where it tells of the end itself: no record, nothing left to tell. Where a
 //! driver was broken off while it brought the VM, the script tells of all that the driver would have told.
 
-use crate::payload::make_run_dir;
+use crate::held;
 use serde_json::Value;
 use std::fs;
 use std::io;
@@ -53,6 +53,7 @@ impl Teller {
 /// The note about one VM.
 #[derive(Clone, Debug)]
 pub struct Handover {
+    run_dir: PathBuf,
     note: PathBuf,
     record: PathBuf,
 }
@@ -60,7 +61,11 @@ pub struct Handover {
 impl Handover {
     /// That of a VM, by its canonical UUID.
     pub fn of(run_dir: &Path, state_dir: &Path, uuid: &str) -> Self {
-        Self { note: run_dir.join("vm").join(format!("{uuid}.start")), record: record_path(state_dir, uuid) }
+        Self {
+            run_dir: run_dir.to_owned(),
+            note: held::dir(run_dir).join(format!("{uuid}.start")),
+            record: record_path(state_dir, uuid),
+        }
     }
 
     /// Notes who tells of the life with this id of libvirt's. Where the script does, what an agent knew is of a life
@@ -69,9 +74,7 @@ impl Handover {
     /// # Errors
     /// The note cannot be written.
     pub fn note(&self, teller: Teller, life: &str) -> io::Result<()> {
-        if let Some(dir) = self.note.parent() {
-            make_run_dir(dir.parent().unwrap_or(dir)).and_then(|()| make_run_dir(dir))?;
-        }
+        held::make_dir(&self.run_dir)?;
         let new = self.note.with_extension("start-new");
         fs::write(&new, format!("{} {life}\n", teller.word()))?;
         fs::rename(&new, &self.note)?;

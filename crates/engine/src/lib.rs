@@ -32,6 +32,7 @@ mod environment;
 mod event;
 mod file_state;
 mod handover;
+mod held;
 mod host;
 mod identity;
 mod installed;
@@ -62,7 +63,7 @@ pub use event::{Check, CustomProperties, Document, Event, PropertyValue, Vm, is_
 pub use handover::{Handover, OBSERVE, Teller, record_path, records_dir};
 pub use host::{Host, HostError, Layers, Overrides};
 pub use launch_flags::{FlagsError, LaunchFlags};
-pub use lock::{LockError, VmLock, sweep_locks, taken_locks, unplug_lock};
+pub use lock::{LockError, VmLock, hooks_lock, sweep_locks, taken_locks, unplug_lock};
 pub use machine::{CustomDevice, Machine, MachineError};
 pub use observer::{Observer, Silent};
 pub use order::find_cycle;

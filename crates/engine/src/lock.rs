@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One operation at a time on a VM, across processes.
 
-use crate::payload::make_run_dir;
+use crate::held;
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// Why a VM cannot be locked.
@@ -33,6 +33,11 @@ const HOOKS: &str = ".hooks";
 /// The end of the name of a lock that keeps out unplugs only.
 const UNPLUG: &str = ".unplug";
 
+/// What to give [`VmLock::take`] to say that hooks of an operation on a VM still run, where the next may begin.
+pub fn hooks_lock(uuid: &str) -> String {
+    format!("{uuid}{HOOKS}")
+}
+
 /// What to give [`VmLock::take`] to keep others from unplugging from a VM, and from nothing else.
 pub fn unplug_lock(uuid: &str) -> String {
     format!("{uuid}{UNPLUG}")
@@ -52,37 +57,11 @@ impl VmLock {
     /// Somebody has it, or the file cannot be made.
     pub fn take(run_dir: &Path, uuid: &str, name: &str) -> Result<Self, LockError> {
         let path = path(run_dir, uuid);
-        let dir = run_dir.join("vm");
         let failed = |source| LockError::File { path: path.clone(), source };
-        make_run_dir(run_dir).and_then(|()| make_run_dir(&dir)).map_err(failed)?;
-        loop {
-            // Private: who may read a file may lock it.
-            let options = File::options().create(true).truncate(false).write(true).mode(0o600).to_owned();
-            let file = options.open(&path).map_err(failed)?;
-            match file.try_lock() {
-                Ok(()) => {}
-                // Who only looks, as below, shares it for a moment: that is no operation.
-                Err(TryLockError::WouldBlock) => match file.try_lock_shared() {
-                    Ok(()) => {
-                        file.unlock().map_err(failed)?;
-                        std::thread::yield_now();
-                        continue;
-                    }
-                    Err(TryLockError::WouldBlock) => return Err(LockError::Busy(name.to_owned())),
-                    Err(TryLockError::Error(e)) => return Err(failed(e)),
-                },
-                Err(TryLockError::Error(e)) => return Err(failed(e)),
-            }
-            // Who had it before us may have removed the file we opened: then nobody else would see our lock.
-            match fs::symlink_metadata(&path) {
-                Ok(m) if Some(m.ino()) == file.metadata().ok().map(|f| f.ino()) => {
-                    file.set_len(0).map_err(failed)?;
-                    return Ok(Self { path, file });
-                }
-                Ok(_) => {}
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                Err(e) => return Err(failed(e)),
-            }
+        held::make_dir(run_dir).map_err(failed)?;
+        match held::hold(&path).map_err(failed)? {
+            Some(file) => Ok(Self { path, file }),
+            None => Err(LockError::Busy(name.to_owned())),
         }
     }
 
@@ -124,12 +103,12 @@ impl VmLock {
 }
 
 fn path(run_dir: &Path, uuid: &str) -> PathBuf {
-    run_dir.join("vm").join(format!("{uuid}.lock"))
+    held::dir(run_dir).join(format!("{uuid}.lock"))
 }
 
 /// Removes the locks of processes that were killed. The kernel freed them; their files stayed.
 pub fn sweep_locks(run_dir: &Path) {
-    let Ok(entries) = fs::read_dir(run_dir.join("vm")) else { return };
+    let Ok(entries) = fs::read_dir(held::dir(run_dir)) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
         if let Some(uuid) = name.to_str().and_then(|name| name.strip_suffix(".lock")) {
@@ -141,7 +120,7 @@ pub fn sweep_locks(run_dir: &Path) {
 
 /// The VMs, by UUID, that living processes are at operations on, or whose hooks of such still run.
 pub fn taken_locks(run_dir: &Path) -> BTreeSet<String> {
-    let Ok(entries) = fs::read_dir(run_dir.join("vm")) else { return BTreeSet::new() };
+    let Ok(entries) = fs::read_dir(held::dir(run_dir)) else { return BTreeSet::new() };
     let taken = |entry: fs::DirEntry| {
         let uuid = entry.file_name().to_str()?.strip_suffix(".lock")?.to_owned();
         if uuid.ends_with(UNPLUG) {

@@ -5,10 +5,10 @@
 //! then on nobody else works on the VMs of that one. A second line says that it watches: each VM was looked at, and
 //! libvirt's events come. Until then, and while the connection is lost, libvirt's hook script fires itself.
 
-use crate::payload::make_run_dir;
+use crate::held;
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// The second line of an agent that watches.
@@ -33,8 +33,7 @@ pub enum PresenceError {
 }
 
 fn path(run_dir: &Path) -> PathBuf {
-    // Beside the locks of VMs.
-    run_dir.join("vm").join("agent")
+    held::dir(run_dir).join("agent")
 }
 
 /// An agent's presence; the kernel ends it with the process.
@@ -52,48 +51,11 @@ impl Presence {
     pub fn take(run_dir: &Path) -> Result<Self, PresenceError> {
         let path = path(run_dir);
         let failed = |source| PresenceError::File { doing: "lock", path: path.clone(), source };
-        make_run_dir(run_dir).and_then(|()| make_run_dir(&run_dir.join("vm"))).map_err(failed)?;
-        loop {
-            let mut options = File::options();
-            let file =
-                options.create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(failed)?;
-            if let Some(presence) = Self::lock(file, &path)? {
-                return Ok(presence);
-            }
+        held::make_dir(run_dir).map_err(failed)?;
+        match held::hold(&path).map_err(failed)? {
+            Some(file) => Ok(Self { file, path }),
+            None => Err(PresenceError::Taken(path)),
         }
-    }
-
-    /// Locks an opened file; `None` where it is not the one of this name any more.
-    fn lock(file: File, path: &Path) -> Result<Option<Self>, PresenceError> {
-        let failed = |source| PresenceError::File { doing: "lock", path: path.to_owned(), source };
-        match file.try_lock() {
-            Ok(()) => {}
-            // Who only looks, as below, shares it for a moment: that is no agent.
-            Err(TryLockError::WouldBlock) => match file.try_lock_shared() {
-                Ok(()) => {
-                    file.unlock().map_err(failed)?;
-                    std::thread::yield_now();
-                    return Ok(None);
-                }
-                Err(TryLockError::WouldBlock) => return Err(PresenceError::Taken(path.to_owned())),
-                Err(TryLockError::Error(source)) => return Err(failed(source)),
-            },
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
-        }
-        // The agent before us may have removed the file we opened: a third one would lock another.
-        match fs::symlink_metadata(path) {
-            Ok(there) => {
-                let ours = file.metadata().map_err(failed)?;
-                if (there.dev(), there.ino()) != (ours.dev(), ours.ino()) {
-                    return Ok(None);
-                }
-            }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(failed(e)),
-        }
-        // What one that was killed said is void.
-        file.set_len(0).map_err(failed)?;
-        Ok(Some(Self { file, path: path.to_owned() }))
     }
 
     /// Says which libvirt it serves.
@@ -197,7 +159,7 @@ mod tests {
         let opened = File::options().write(true).open(&path).unwrap();
         drop(first);
         let third = Presence::take(dir.path()).unwrap();
-        assert!(Presence::lock(opened, &path).unwrap().is_none());
+        assert!(matches!(held::lock(opened, &path).unwrap(), held::Held::Again));
         assert!(matches!(Presence::take(dir.path()), Err(PresenceError::Taken(_))));
         drop(third);
     }

@@ -31,7 +31,7 @@ impl Agent {
         let live = driver.found(&desk.uuid).ok().and_then(|(_, machine)| machine);
         let known = || record.as_ref().and_then(|r| Machine::read(r.xml.as_bytes()).ok());
         let handover = driver.handover(&desk.uuid);
-        let gone = matches!(due.after, After::Destroy { .. } | After::Hibernate | After::MigrateSource);
+        let gone = due.after.ends_life();
         // Of a VM that is gone the last that was known; a life after it is another's.
         let machine = if gone { known() } else { live.or_else(known) };
         let Some(machine) = machine else {

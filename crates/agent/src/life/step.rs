@@ -85,3 +85,10 @@ pub(crate) enum After {
         with_before: bool,
     },
 }
+
+impl After {
+    /// Whether a VM that these are told of is gone from here.
+    pub(crate) fn ends_life(self) -> bool {
+        matches!(self, Self::Destroy { .. } | Self::Hibernate | Self::MigrateSource)
+    }
+}
