@@ -8,7 +8,7 @@ use crate::list::pretty;
 use crate::render::{Style, count, paint, printable};
 use crate::streams::Streams;
 use serde::Serialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use virt_hooks_contract::{Manifest, exit};
 use virt_hooks_package::build::{Item, Parcel, layout, layout::RustHooks};
 use virt_hooks_package::shelf::transaction::{Change, JOURNAL, Transaction, interrupted};
@@ -32,6 +32,11 @@ impl Locations {
     }
 }
 
+/// Where the packages of a root are.
+fn packages(root: &Root) -> Result<PathBuf, Failure> {
+    Ok(root.place(Path::new(layout::PACKAGES))?)
+}
+
 /// What is said where an install or remove was interrupted; `None`: none was.
 fn cut_off(packages: Option<&Path>) -> Option<String> {
     let packages = packages?;
@@ -51,28 +56,22 @@ pub(crate) fn tell_interrupted(packages: Option<&Path>, streams: &mut Streams<'_
     }
 }
 
-/// For verbs that write: first undoes what an interrupted install or remove left.
-pub(crate) fn mend_first(root: &Root, streams: &mut Streams<'_>) -> Result<(), Failure> {
-    if interrupted(&root.place(Path::new(layout::PACKAGES))?)? {
-        tell_recovered(&Transaction::begin(root)?, streams);
-    }
-    Ok(())
-}
-
-/// Keeps other changes of packages out, and mends as [`mend_first`] does; `None` where there are no packages.
+/// Keeps other changes of packages out, and undoes first what an interrupted one left; `None` where there are no
+/// packages.
 pub(crate) fn alone(root: &Root, streams: &mut Streams<'_>) -> Result<Option<Transaction>, Failure> {
-    if !root.place(Path::new(layout::PACKAGES))?.is_dir() {
+    if !packages(root)?.is_dir() {
         return Ok(None);
     }
-    let transaction = Transaction::begin(root)?;
-    tell_recovered(&transaction, streams);
-    Ok(Some(transaction))
+    begin(root, streams).map(Some)
 }
 
-fn tell_recovered(transaction: &Transaction, streams: &mut Streams<'_>) {
+/// Begins a change of packages, and says so where it undid one that was interrupted.
+fn begin(root: &Root, streams: &mut Streams<'_>) -> Result<Transaction, Failure> {
+    let transaction = Transaction::begin(root)?;
     if transaction.recovered() {
         streams.warn("an install or remove was interrupted before: what it left half done is undone now");
     }
+    Ok(transaction)
 }
 
 pub(crate) fn install(
@@ -88,12 +87,11 @@ pub(crate) fn install(
         streams.warn(&format!("{}: {wrong}", manifest.name));
     }
     if install.dry_run {
-        tell_interrupted(Some(&root.place(Path::new(layout::PACKAGES))?), streams);
+        tell_interrupted(Some(&packages(&root)?), streams);
         let plan = plan_install(&root, &manifest, items)?;
         return show(&plan, "install", streams);
     }
-    let transaction = Transaction::begin(&root)?;
-    tell_recovered(&transaction, streams);
+    let transaction = begin(&root, streams)?;
     let plan = plan_install(&root, &manifest, items)?;
     let notes = SetUp::of(&root).carry_out(&transaction, &plan, Task::Install)?;
     for note in plan.notes.iter().chain(&notes) {
@@ -130,10 +128,12 @@ pub(crate) fn remove(
 ) -> Result<u8, Failure> {
     let root = locations.package_root()?;
     if remove.dry_run {
-        tell_interrupted(Some(&root.place(Path::new(layout::PACKAGES))?), streams);
+        tell_interrupted(Some(&packages(&root)?), streams);
         return show(&plan_remove(&root, &remove.package)?, "remove", streams);
     }
-    mend_first(&root, streams)?;
+    if interrupted(&packages(&root)?)? {
+        begin(&root, streams)?;
+    }
     // Asked for before the lock is made: where there is nothing nothing is made.
     plan_remove(&root, &remove.package)?;
     let transaction = Transaction::begin(&root)?;
@@ -203,9 +203,9 @@ pub(crate) fn verify(
 ) -> Result<u8, Failure> {
     let root = locations.package_root()?;
     if verify.recover {
-        tell_recovered(&Transaction::begin(&root)?, streams);
+        begin(&root, streams)?;
     }
-    let cut_off = cut_off(Some(&root.place(Path::new(layout::PACKAGES))?));
+    let cut_off = cut_off(Some(&packages(&root)?));
     let differences = held(&root, &verify.packages)?;
     let out = match verify.format {
         Format::Json => pretty(&differences.iter().map(DifferenceRecord::from).collect::<Vec<_>>())?,
