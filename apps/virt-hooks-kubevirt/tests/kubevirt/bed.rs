@@ -100,8 +100,11 @@ impl Bed {
     }
 
     pub fn server(&self, arguments: &[&str]) -> Server {
+        self.serve(self.command(arguments))
+    }
+
+    pub fn serve(&self, mut command: Command) -> Server {
         let log = self.path(&format!("log-{}", rand()));
-        let mut command = self.command(arguments);
         command.stderr(File::create(&log).unwrap());
         Server { child: command.spawn().unwrap(), log }
     }

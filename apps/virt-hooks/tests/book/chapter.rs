@@ -20,7 +20,7 @@ pub(crate) struct Block {
     /// The line of its fence, from 1.
     pub(crate) line: usize,
     pub(crate) used: Use,
-    /// What it changes: the host's `libvirt`, the host as `root`.
+    /// What it changes: the host's `libvirt`, the host as `root`; or that it runs in a `cluster`.
     pub(crate) needs: Vec<String>,
     pub(crate) text: String,
 }
@@ -56,6 +56,12 @@ pub(crate) fn blocks(page: &str) -> Result<Vec<Block>, usize> {
         blocks.push(Block { line: n + 1, used, needs, text });
     }
     Ok(blocks)
+}
+
+/// The scripts of a chapter that need this, for the test that has it.
+pub(crate) fn scripts_that_need(page: &str, need: &str) -> Vec<String> {
+    let blocks = blocks(page).unwrap_or_default().into_iter();
+    blocks.filter(|b| b.used == Use::Script && b.needs.iter().any(|n| n == need)).map(|b| b.text).collect()
 }
 
 /// The commands of a session, each with the lines it is said to print.

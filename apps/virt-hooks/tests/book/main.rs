@@ -12,12 +12,15 @@ mod host;
 mod case;
 
 use case::{Case, python};
-use chapter::{Block, Use, blocks, is_as_shown, mentioned, session};
+use chapter::{Block, Use, blocks, is_as_shown, mentioned, scripts_that_need, session};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+/// What a block that runs elsewhere is marked with, the chapter, and the test that runs it.
+const ELSEWHERE: (&str, &str, &str) =
+    ("cluster", "kubevirt.md", "apps/virt-hooks-kubevirt/tests/book/main.rs");
 /// What a block may be marked with: it changes the host's libvirt, or the host.
 const NEEDS: &[&str] = &["libvirt", "root"];
 
@@ -27,12 +30,14 @@ fn main() -> ExitCode {
         Trial::test("the_summary_lists_every_chapter", the_summary_lists_every_chapter),
         Trial::test("output_is_compared_line_by_line", output_is_compared_line_by_line),
         Trial::test("blocks_are_told_apart", blocks_are_told_apart),
+        Trial::test("what_runs_elsewhere_is_run_there", what_runs_elsewhere_is_run_there),
     ];
     let missing = host::missing();
     for name in chapters {
         let page =
             fs::read_to_string(source().join(&name)).expect("SUMMARY.md names chapters that are there");
-        for block in blocks(&page).unwrap_or_default().into_iter().filter(|b| !b.needs.is_empty()) {
+        let marked = |b: &Block| !b.needs.is_empty() && !runs_elsewhere(&name, b);
+        for block in blocks(&page).unwrap_or_default().into_iter().filter(marked) {
             let title = format!("{name}:{} on a host to throw away", block.line);
             let (title, ignored) = match &missing {
                 Some(why) => (format!("{title} (skipped: {why})"), true),
@@ -77,6 +82,9 @@ fn work_through(name: &str, page: &str) -> Result<(), Failed> {
         blocks(page).map_err(|line| format!("{}: a block must say what it is, and end", place(line)))?;
     let reader = Reader::new();
     for block in &blocks {
+        if runs_elsewhere(name, block) {
+            continue;
+        }
         if let Some(unknown) = block.needs.iter().find(|n| !NEEDS.contains(&n.as_str())) {
             return Err(format!("{}: needs-{unknown} is not known", place(block.line)).into());
         }
@@ -87,6 +95,22 @@ fn work_through(name: &str, page: &str) -> Result<(), Failed> {
     for (line, command) in mentioned(page) {
         check_grammar(command).map_err(|e| format!("{}: `{command}`: {e}", place(line)))?;
     }
+    Ok(())
+}
+
+/// Whether another test has what a block needs.
+fn runs_elsewhere(name: &str, block: &Block) -> bool {
+    let (need, chapter, _) = ELSEWHERE;
+    name == chapter && block.needs == [need]
+}
+
+/// The test elsewhere has the chapter, and the chapter has what it runs.
+fn what_runs_elsewhere_is_run_there() -> Result<(), Failed> {
+    let (need, chapter, test) = ELSEWHERE;
+    let page = fs::read_to_string(source().join(chapter))?;
+    assert!(!scripts_that_need(&page, need).is_empty(), "{chapter} needs no {need}");
+    let test = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(test))?;
+    assert!(test.contains(chapter) && test.contains(&format!("scripts_that_need(PAGE, \"{need}\")")));
     Ok(())
 }
 
@@ -232,6 +256,8 @@ fn blocks_are_told_apart() -> Result<(), Failed> {
     let used: Vec<&Use> = found.iter().map(|b| &b.used).collect();
     assert_eq!(used, [&Use::Script, &Use::Session, &Use::File("a/b.toml".to_owned()), &Use::Shown]);
     assert_eq!(session(&found[1].text).unwrap(), [("a", vec!["b"])]);
+    assert_eq!(scripts_that_need(page, "root"), ["x\n"]);
+    assert!(scripts_that_need(page, "libvirt").is_empty());
     assert_eq!(blocks("x\n```\n```\n").unwrap_err(), 2);
     assert_eq!(blocks("```sh\nx\n").unwrap_err(), 1);
     assert_eq!(
