@@ -9,7 +9,8 @@ use std::process::{Command, Stdio};
 /// Arguments for one event like the others'. `{hooks}` is filled in by the worker.
 fn arguments(run_dir: &Path) -> Vec<String> {
     let run_dir = run_dir.display().to_string();
-    let mut all = vec!["--hooks-dir", "{hooks}", "--run-dir", &run_dir, "fire", "before_vm_start"];
+    let mut all = vec!["--hooks-dir", "{hooks}", "--run-dir", &run_dir, "--state-dir", &run_dir];
+    all.extend(["fire", "before_vm_start"]);
     all.extend(["--payload", "-", "--vm-id", "13070562-2ee7-4092-a746-7975ff5b3993"]);
     for property in [
         "smbios={'serial': '1234'}",

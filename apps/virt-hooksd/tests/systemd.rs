@@ -114,9 +114,14 @@ fn a_call_may_be_what_starts_the_agent() {
     fs::write(&hook, format!("#!/bin/sh\necho \"$_hook_point\" >>'{}'\n", fired.display())).unwrap();
     fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
     let socket = path("agent.sock");
+    // It hands no variable on that it is not told to.
+    let place = |name: &str, of: &str| format!("--setenv={name}={}", path(of).display());
     let child = Command::new("systemd-socket-activate")
         .arg("--listen")
         .arg(&socket)
+        .arg(place("VIRT_HOOKS_STATE_DIR", "state"))
+        .arg(place("VIRT_HOOKS_CONFIG", "config.toml"))
+        .arg(place("VIRT_HOOKS_LAUNCH_FLAGS_DIR", "flags"))
         .arg(env!("CARGO_BIN_EXE_virt-hooksd"))
         .args(["--connect", "test:///default", "--hooks-dir"])
         .arg(path("hooks"))
@@ -124,9 +129,6 @@ fn a_call_may_be_what_starts_the_agent() {
         .arg(path("run"))
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
-        .env("VIRT_HOOKS_STATE_DIR", path("state"))
-        .env("VIRT_HOOKS_CONFIG", path("config.toml"))
-        .env("VIRT_HOOKS_LAUNCH_FLAGS_DIR", path("flags"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn();

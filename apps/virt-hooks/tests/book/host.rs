@@ -51,12 +51,16 @@ pub(crate) fn missing() -> Option<String> {
     if let Some(tool) = TOOLS.iter().find(here) {
         return Some(format!("{tool} is not installed"));
     }
-    let overlay = "d=$(mktemp -d) && mount -t tmpfs t $d && mkdir $d/u $d/w && \
-                   mount -t overlay o -o lowerdir=/etc,upperdir=$d/u,workdir=$d/w /etc && rmdir $d 2>/dev/null; \
+    let overlay = "mount -t tmpfs t \"$1\" && mkdir \"$1/u\" \"$1/w\" && \
+                   mount -t overlay o -o \"lowerdir=/etc,upperdir=$1/u,workdir=$1/w\" /etc && \
                    grep -q ' /etc overlay ' /proc/self/mounts && echo can";
+    let own = match tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")) {
+        Ok(own) => own,
+        Err(e) => return Some(format!("no directory for one can be made: {e}")),
+    };
     let said = Command::new("unshare")
-        .args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", overlay])
-        .env("TMPDIR", env!("CARGO_TARGET_TMPDIR"))
+        .args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", overlay, "sh"])
+        .arg(own.path())
         .output();
     match said {
         Ok(output) if output.stdout.ends_with(b"can\n") => None,
