@@ -5,7 +5,7 @@
 #[path = "../../crates/package/tests/host_tools/mod.rs"]
 mod host_tools;
 
-use host_tools::{complaints, holds, places, root, run, same, trial};
+use host_tools::{complaints, dpkg, holds, places, root, rpm, run, same, trial};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::collections::BTreeSet;
 use std::fs;
@@ -194,11 +194,7 @@ fn with_rpm() -> Result<(), Failed> {
     let root = bare_root(dir.path(), &parcels, &["tmp", "var/tmp", "var/lib/rpm"])?;
     let records = ["/var/lib/rpm"];
     let before = places(&root, &records)?;
-    let rpm = || {
-        let mut rpm = Command::new("rpm");
-        rpm.arg("--root").arg(&root).args(["--dbpath", "/var/lib/rpm"]);
-        rpm
-    };
+    let rpm = || rpm(&root);
     run(rpm().args(["-i", "--nodeps", "--nosignature"]).args(&old))?;
     all_there(&parcels, &places(&root, &records)?)?;
     // The administrator's own stays through it all.
@@ -231,15 +227,7 @@ fn with_dpkg() -> Result<(), Failed> {
         places.into_iter().filter(|p| !root.join(&p[1..]).is_dir() || p.contains("virt-hook")).collect()
     };
     let before = files(places(&root, &records)?);
-    let dpkg = || {
-        let mut dpkg = Command::new("dpkg");
-        dpkg.arg(format!("--root={}", root.display())).args([
-            "--force-depends",
-            "--force-unsafe-io",
-            "--force-bad-path",
-        ]);
-        dpkg
-    };
+    let dpkg = || dpkg(&root);
     run(dpkg().arg("-i").args(&old))?;
     all_there(&parcels, &places(&root, &records)?)?;
     run(dpkg().arg("-i").args(&new))?;

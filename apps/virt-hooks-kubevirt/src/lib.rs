@@ -55,7 +55,7 @@ pub fn command() -> clap::Command {
 
 #[cfg(test)]
 mod tests {
-    /// They run in a cluster, so what they ask for is all that can be looked at here.
+    /// Where they cannot be run either, which takes root.
     #[test]
     fn the_books_command_lines_are_in_the_grammar() {
         let book = include_str!("../../../docs/book/src/kubevirt.md");

@@ -4,7 +4,7 @@
 
 mod host_tools;
 
-use host_tools::{complaints, holds, places, root, run, same, trial};
+use host_tools::{complaints, dpkg, holds, places, root, rpm, run, same, trial};
 use libtest_mimic::{Arguments, Failed};
 use std::collections::BTreeSet;
 use std::fs;
@@ -292,11 +292,7 @@ fn rpm_installs() -> Result<(), Failed> {
     }
     let own = ["/var/lib/rpm"];
     let before = places(&root, &own)?;
-    let rpm = || {
-        let mut rpm = Command::new("rpm");
-        rpm.arg("--root").arg(&root).args(["--dbpath", "/var/lib/rpm"]);
-        rpm
-    };
+    let rpm = || rpm(&root);
     let made = make(Format::Rpm, dir.path())?;
     let files: Vec<&PathBuf> = made.iter().map(|m| &m.file).collect();
     run(rpm().args(["-i", "--nodeps", "--nosignature"]).args(&files))?;
@@ -325,15 +321,7 @@ fn dpkg_installs() -> Result<(), Failed> {
     fs::write(root.join("var/lib/dpkg/status"), "")?;
     let own = ["/var/lib/dpkg", "/var/log"];
     let before = places(&root, &own)?;
-    let dpkg = || {
-        let mut dpkg = Command::new("dpkg");
-        dpkg.arg(format!("--root={}", root.display())).args([
-            "--force-depends",
-            "--force-unsafe-io",
-            "--force-bad-path",
-        ]);
-        dpkg
-    };
+    let dpkg = || dpkg(&root);
     let made = make(Format::Deb, dir.path())?;
     run(dpkg().arg("-i").args(made.iter().map(|m| &m.file)))?;
     let there = places(&root, &own)?;

@@ -2,7 +2,7 @@
 //! The agent: what it is asked, and what it sees others do.
 
 use crate::bed::{ALL, Bed, Running, UUID, agent, until};
-use crate::pausing::{REST, with_nic};
+use crate::pausing::{REST, RESTORED, with_nic};
 use crate::traces::points;
 use crate::{Result, tests};
 use rustix::process::Signal;
@@ -660,23 +660,9 @@ fn every_operation_goes_through_the_agent() -> Result {
         &["before_vm_cont", "after_vm_cont"],
         &["before_vm_pause", "after_vm_pause", "before_vm_hibernate", "after_vm_hibernate"],
         &ALL[4..],
-        &[
-            "before_device_create",
-            "before_vm_start",
-            "before_vm_dehibernate",
-            "before_vm_cont",
-            "after_vm_cont",
-            "after_vm_dehibernate",
-        ],
+        &RESTORED,
         &ALL[4..],
-        &[
-            "before_device_create",
-            "before_vm_start",
-            "before_vm_dehibernate",
-            "before_vm_cont",
-            "after_vm_cont",
-            "after_vm_dehibernate",
-        ],
+        &RESTORED,
         &ALL[4..],
     ];
     assert_eq!(points(&seen), expected.concat());

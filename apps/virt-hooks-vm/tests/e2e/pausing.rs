@@ -38,6 +38,16 @@ pub(crate) const REST: [&str; 8] = [
     "after_vm_dehibernate",
 ];
 
+/// The points of a VM that comes back from a file.
+pub(crate) const RESTORED: [&str; 6] = [
+    "before_device_create",
+    "before_vm_start",
+    "before_vm_dehibernate",
+    "before_vm_cont",
+    "after_vm_cont",
+    "after_vm_dehibernate",
+];
+
 /// A NIC with a custom property, and the metadata for it.
 pub(crate) fn with_nic() -> GuestOptions {
     GuestOptions {
@@ -151,17 +161,7 @@ fn hibernate_and_dehibernate_keep_their_order() -> Result {
 
     bed.vm(&["dehibernate", &file])?.expect(0);
     let seen = bed.seen();
-    assert_eq!(
-        points(&seen),
-        [
-            "before_device_create",
-            "before_vm_start",
-            "before_vm_dehibernate",
-            "before_vm_cont",
-            "after_vm_cont",
-            "after_vm_dehibernate",
-        ]
-    );
+    assert_eq!(points(&seen), RESTORED);
     assert_eq!(state(&bed, "sleeper")?, "running");
     bed.vm(&["destroy", "sleeper"])?.expect(0);
     bed.seen();
@@ -211,15 +211,7 @@ fn the_memory_of_a_snapshot_is_restored_as_often_as_wanted() -> Result {
         for _ in 0..2 {
             bed.vm(&["restore-snapshot", &file])?.expect(0);
             let seen = bed.seen();
-            let expected = [
-                "before_device_create",
-                "before_vm_start",
-                "before_vm_dehibernate",
-                "before_vm_cont",
-                "after_vm_cont",
-                "after_vm_dehibernate",
-            ];
-            assert_eq!(points(&seen), expected);
+            assert_eq!(points(&seen), RESTORED);
             assert!(
                 seen.iter()
                     .all(|s| (s.variable("FROM_SNAPSHOT") == "True") == s.point.contains("dehibernate"))

@@ -97,3 +97,21 @@ pub(crate) fn places(root: &Path, own: &[&str]) -> Result<BTreeSet<String>, Fail
     walk(root, root, own, &mut found)?;
     Ok(found)
 }
+
+/// rpm, with its records in a root.
+pub(crate) fn rpm(root: &Path) -> Command {
+    let mut rpm = Command::new("rpm");
+    rpm.arg("--root").arg(root).args(["--dbpath", "/var/lib/rpm"]);
+    rpm
+}
+
+/// dpkg, with its records in a root in which there is no more than packages under test.
+pub(crate) fn dpkg(root: &Path) -> Command {
+    let mut dpkg = Command::new("dpkg");
+    dpkg.arg(format!("--root={}", root.display())).args([
+        "--force-depends",
+        "--force-unsafe-io",
+        "--force-bad-path",
+    ]);
+    dpkg
+}
